@@ -1,0 +1,58 @@
+"""Command: turns a flow into a command, from the flow's own signature.
+
+What comes in: a flow whose parameters are groups, and the words of the command line. What it leaves: flags
+(`--training.learning-rate 8e-5`), a YAML file of parameters (`--config run.yaml`, which flags override), `--help`, a
+run, and an exit code: 0 done, 2 for what the person can mend (one sentence, no traceback), 130 for Ctrl-C, 143 for
+SIGTERM.
+"""
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from prefect import Flow
+
+from flows.command_line import read_parameters
+from tasks import logs
+from tasks.errors import SpinneretError
+
+logs.install()
+
+BAD_INPUT = 2
+
+
+def run(
+    flow: Flow[..., Any],
+    *,
+    summary: Callable[[Any], str] | None = None,
+    check: Callable[[dict[str, Any]], None] | None = None,
+    locally: Callable[..., Any] | None = None,
+) -> NoReturn:
+    """Run `flow` with the parameters on the command line and exit.
+
+    `check` gets the parameters before anything is started; `summary` makes the text that ends a run, on stdout;
+    `locally` is called instead of the flow, without any server, with the same parameters.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        parameters = read_parameters(flow, sys.argv[1:])
+        if check is not None:
+            check(parameters)
+        result = locally(**parameters) if locally else _run_with_api(flow, parameters)
+        if summary is not None:
+            print(summary(result))
+    except SpinneretError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from the last stage that was done", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    sys.exit(0)
+
+
+def _run_with_api(flow: Flow[..., Any], parameters: dict[str, Any]) -> Any:
+    from flows.local_server import prefect_api
+
+    with prefect_api():
+        return flow(**parameters)

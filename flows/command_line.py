@@ -1,0 +1,97 @@
+"""Command line: words in, a flow's parameters out.
+
+What comes in: a flow whose parameters are groups, and the words of the command line. What it leaves: the groups, from
+flags (`--training.learning-rate 8e-5`) over a YAML file (`--config run.yaml`) over the defaults; or `--help`; or one
+sentence that names the flag, with the nearest name for a misspelt one.
+"""
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+import yaml
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
+from cyclopts.config import Dict
+from prefect import Flow
+
+from tasks.errors import InputError
+from tasks.parameters import flag
+
+_CONFIG = inspect.Parameter(
+    "config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[Path | None, Parameter(help="YAML file of parameters, by group; flags override it.")],
+)
+
+
+def read_parameters(flow: Flow[..., Any], words: list[str]) -> dict[str, Any]:
+    """The parameters that `words` name, for calling the flow; exits with 0 after `--help`, InputError on bad words."""
+    signature = inspect.signature(flow.fn)
+
+    def read(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        kwargs.pop("config", None)
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    read.__doc__ = (flow.fn.__doc__ or "").partition("\n\n")[0]
+    read.__signature__ = _in_panels(signature)  # type: ignore[attr-defined]
+    app = App(
+        name=f"python flows/{flow.name}.py",
+        default_command=read,
+        version_flags=[],
+        config=_read_config,
+        result_action="return_value",
+        help_format="plaintext",
+        default_parameter=Parameter(negative_iterable=""),
+    )
+    try:
+        parameters: dict[str, Any] | None = app(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise InputError(_sentence(error, signature)) from error
+    if parameters is None:
+        raise SystemExit(0)
+    return parameters
+
+
+def _in_panels(signature: inspect.Signature) -> inspect.Signature:
+    """The signature with `--config`, and with a panel of `--help` for each group."""
+    panels = [
+        parameter.replace(annotation=Annotated[parameter.annotation, Parameter(group=Group(name, sort_key=number))])
+        for number, (name, parameter) in enumerate(signature.parameters.items())
+    ]
+    return signature.replace(parameters=[*panels, _CONFIG], return_annotation=dict)
+
+
+def _read_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Put the values of the file that `--config` names behind those of the flags."""
+    named = [token.value for argument in arguments if argument.name == "--config" for token in argument.tokens]
+    for path in named:
+        Dict(_read_yaml(Path(path)), source=path)(app, commands, arguments)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--config {path}: cannot be read ({error}); name a YAML file of parameters.") from error
+    except yaml.MarkedYAMLError as error:
+        place = f":{error.problem_mark.line + 1}:{error.problem_mark.column + 1}" if error.problem_mark else ""
+        raise InputError(f"{path}{place}: this is no YAML ({error.problem}); correct it.") from error
+    if not isinstance(read, dict) or not all(isinstance(group, dict) for group in read.values()):
+        raise InputError(f"--config {path}: wanted groups of parameters, as `training: {{batch_size: 4}}`.")
+    return read
+
+
+def _sentence(error: CycloptsError, signature: inspect.Signature) -> str:
+    cause = error.__cause__ or error.__context__
+    if not isinstance(cause, pydantic.ValidationError):
+        return f"{str(error).strip()} See --help."
+    group = next((name for name, one in signature.parameters.items() if one.annotation.__name__ in cause.title), "")
+    first = cause.errors()[0]
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not first["loc"]:
+        return f"--{group}: {message}."
+    return f"{flag(group, str(first['loc'][0]))}: got {first['input']!r}, it {message}; see --help."

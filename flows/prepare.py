@@ -1,0 +1,52 @@
+"""Prepare: template → corpus → base model → tokens; needs no GPU. Command: `python flows/prepare.py`.
+
+What comes in: the parameters of corpus, tokens, model and training (for the seed and the preprocessed file). What it
+leaves: references to the corpus, the base model and the token blocks.
+"""
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict
+
+from flows.command import run
+from tasks.base_model import make_base_model
+from tasks.corpus import make_corpus
+from tasks.parameters import CorpusParameters, ModelParameters, TokenParameters, TrainingParameters
+from tasks.references import Corpus, ModelReference, TokenBlocks
+from tasks.tokens import make_tokens, save_preprocessed
+
+
+class Prepared(BaseModel):
+    """What fine-tuning needs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    corpus: Corpus
+    base: ModelReference
+    tokens: TokenBlocks
+
+
+@flow(name="prepare", log_prints=True)
+def prepare(
+    *,
+    corpus: CorpusParameters = CorpusParameters(),
+    tokens: TokenParameters = TokenParameters(),
+    model: ModelParameters = ModelParameters(),
+    training: TrainingParameters = TrainingParameters(),
+) -> Prepared:
+    """Spin the corpus, find or build the base model, tokenize and pack.
+
+    Args:
+        corpus: Which texts the corpus is made of.
+        tokens: How the corpus is cut into blocks.
+        model: Which model is the base model.
+        training: Seed, and where preprocessed data is saved or loaded.
+    """
+    made = make_corpus(corpus)
+    base = make_base_model(made, model, training.seed)
+    blocks = make_tokens(made, base, tokens, training)
+    save_preprocessed(blocks, training)
+    return Prepared(corpus=made, base=base, tokens=blocks)
+
+
+if __name__ == "__main__":
+    run(prepare)

@@ -1,0 +1,79 @@
+"""Sample: prompts → samples, from a release, a folder or a hub id. Command: `python flows/sample.py "you can"`.
+
+What comes in: prompts, a model and sampling parameters. What it leaves: the samples, and how many of them are
+sentences of the template where the release holds one. The command starts no Prefect server: it is as quick as its
+imports allow.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from pydantic import BaseModel
+
+from flows.command import run
+from tasks.base_model import find_sampled_model
+from tasks.corpus import read_stored_templates
+from tasks.parameters import ReleaseParameters, SampledModelParameters, SamplingParameters
+from tasks.references import ModelReference
+from tasks.samples import count_valid, show_samples, write_samples
+
+
+class Written(BaseModel):
+    """What a model wrote."""
+
+    model: str
+    samples: list[dict[str, Any]]
+    valid: int | None
+    """Samples that are sentences of the release's templates; None where it holds none."""
+
+
+def write(
+    prompts: tuple[str, ...] = (),
+    *,
+    model: SampledModelParameters = SampledModelParameters(),
+    sampling: SamplingParameters = SamplingParameters(),
+    release: ReleaseParameters = ReleaseParameters(),
+) -> Written:
+    """Find the model, verify it, and let it write."""
+    asked = sampling.model_copy(update={"prompts": prompts or sampling.prompts})
+    reference = find_sampled_model(model, release)
+    samples = write_samples(reference, asked)
+    return Written(model=reference.name, samples=samples, valid=count_valid(samples, _templates(reference)))
+
+
+@flow(name="sample", log_prints=True)
+def sample(
+    prompts: tuple[str, ...] = (),
+    *,
+    model: SampledModelParameters = SampledModelParameters(),
+    sampling: SamplingParameters = SamplingParameters(),
+    release: ReleaseParameters = ReleaseParameters(),
+) -> Written:
+    """Write samples with a release, a folder or a hub id.
+
+    Args:
+        prompts: Prompts to go on from; none: those of sampling.prompts.
+        model: Which model writes.
+        sampling: How it writes.
+        release: Where the newest release is looked for.
+    """
+    written = write(prompts, model=model, sampling=sampling, release=release)
+    show_samples(written.model, written.samples)
+    return written
+
+
+def summary(written: Written) -> str:
+    """The samples as text, prompt and all."""
+    lines = [f"{one['prompt']}{one['text']}" for one in written.samples]
+    if written.valid is not None:
+        lines.append(f"({written.valid:,} of {len(written.samples):,} are sentences of the template)")
+    return "\n".join(lines)
+
+
+def _templates(model: ModelReference) -> list[Any]:
+    return [] if model.path is None else read_stored_templates(Path(model.load_from) / "templates.json")
+
+
+if __name__ == "__main__":
+    run(sample, summary=summary, locally=write)

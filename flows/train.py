@@ -1,0 +1,104 @@
+"""Train: the whole story, template → corpus → tokens → weights → samples → release.
+
+What comes in: six groups of parameters. What it leaves: a release in the object store, and samples before and after,
+side by side. Command: `python flows/train.py`; what is done already is not done again.
+"""
+
+import shlex
+import shutil
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict
+
+from flows.command import run
+from flows.finetune import finetune
+from flows.prepare import prepare
+from tasks.corpus import check_sources
+from tasks.evaluation.comparison import samples_table
+from tasks.parameters import (
+    CorpusParameters,
+    ModelParameters,
+    ReleaseParameters,
+    SamplingParameters,
+    TokenParameters,
+    TrainingParameters,
+    flag,
+)
+from tasks.references import Release, Samples, Weights
+from tasks.release import publish_release
+from tasks.samples import compare_samples, make_samples, pair_up
+from tasks.weights import finetuned_model
+
+
+class Trained(BaseModel):
+    """What a run leaves."""
+
+    model_config = ConfigDict(frozen=True)
+
+    before: Samples
+    after: Samples
+    weights: Weights
+    release: Release
+
+
+@flow(name="train", log_prints=True)
+def train(  # noqa: PLR0913 the six groups
+    *,
+    corpus: CorpusParameters = CorpusParameters(),
+    tokens: TokenParameters = TokenParameters(),
+    model: ModelParameters = ModelParameters(),
+    training: TrainingParameters = TrainingParameters(),
+    sampling: SamplingParameters = SamplingParameters(),
+    release: ReleaseParameters = ReleaseParameters(),
+) -> Trained:
+    """Spin a corpus, fine-tune a GPT on it, show samples before and after, and publish the model.
+
+    Args:
+        corpus: Which texts the corpus is made of.
+        tokens: How the corpus is cut into blocks.
+        model: Which model is the base model.
+        training: How it is fine-tuned.
+        sampling: What it is asked to write, before and after.
+        release: Where the model is published.
+    """
+    prepared = prepare(corpus=corpus, tokens=tokens, model=model, training=training)
+    before = make_samples(prepared.base, prepared.corpus, sampling)
+    weights = finetune(tokens=prepared.tokens, base=prepared.base, training=training)
+    after = make_samples(finetuned_model(weights, prepared.base), prepared.corpus, sampling)
+    compare_samples(before, after, weights)
+    published = publish_release(
+        corpus=prepared.corpus,
+        tokens=prepared.tokens,
+        weights=weights,
+        before=before,
+        after=after,
+        parameters=dict(
+            corpus=corpus, tokens=tokens, model=model, training=training, sampling=sampling, release=release
+        ),
+        release=release,
+    )
+    return Trained(before=before, after=after, weights=weights, release=published)
+
+
+def summary(trained: Trained) -> str:
+    """The end of a run, for the terminal."""
+    weights, release = trained.weights, trained.release
+    newest = f"{release.uri.rpartition('@')[0]}@latest"
+    lines = [
+        samples_table(pair_up(trained.before, trained.after), width=shutil.get_terminal_size((100, 24)).columns),
+        f"held-out loss  {weights.loss_before:.3f} before, {weights.loss_after:.3f} after (nats a token)",
+        f"release        {newest} (version {release.version[:12]})",
+        f"use it         python flows/sample.py {shlex.quote('you can')}{_flags(trained)}",
+    ]
+    return "\n".join(lines)
+
+
+def _flags(trained: Trained) -> str:
+    """What `sample` has to be told where the release is not at the default place."""
+    default, place = ReleaseParameters(), trained.release
+    there = [("destination", place.destination, default.destination), ("name", place.name, default.name)]
+    return "".join(f" {flag('release', field)} {shlex.quote(value)}" for field, value, known in there if value != known)
+
+
+if __name__ == "__main__":
+    run(train, summary=summary, check=lambda parameters: check_sources(parameters["corpus"]))

@@ -1,0 +1,119 @@
+"""Stage folders: `data/<stage>/<key>/`, whole or not there at all.
+
+What comes in: a function that fills a folder. What it leaves: the filled folder with a `manifest.json` that names every
+file with its size and sha256. The folder is filled under a `.partial` name, the manifest is written last and one rename
+puts it in place, so whoever finds a folder with a manifest finds everything. A folder is checked against its manifest
+before it is used: what is damaged counts as absent.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import InputError
+
+MANIFEST = "manifest.json"
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+Facts = Mapping[str, Any]
+"""What a stage says of its folder (counts, losses): plain JSON values."""
+
+
+def digest(*values: object) -> str:
+    """Sha256 (hex) of the canonical JSON of `values`: equal values give equal keys, on any machine."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Sha256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def list_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every file below `folder` except its manifest: relative path → size and sha256, sorted by path."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    return {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": file_digest(path)}
+        for path in paths
+    }
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a folder that is whole (each file there, size and sha256 right), or None."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        sizes_agree = all((folder / name).stat().st_size == file["size"] for name, file in manifest["files"].items())
+        whole = sizes_agree and list_files(folder) == manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return manifest if whole else None
+
+
+def make_folder(folder: Path, fill: Callable[[Path], Facts]) -> dict[str, Any]:
+    """Fill `folder` whole or not at all and return its manifest; `fill` gets the partial folder and returns facts.
+
+    A damaged folder of that name is replaced; when another process was quicker, its folder stays and is used.
+    Raises InputError when the disk is full; whatever is raised, the partial folder is removed.
+    """
+    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
+    _remove_leftovers(folder)
+    try:
+        partial.mkdir(parents=True)
+        facts = fill(partial)
+        manifest = {"facts": dict(facts), "files": list_files(partial)}
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        return _put_in_place(partial, folder, manifest)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise InputError(no_space_message(folder)) from error
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def no_space_message(folder: Path) -> str:
+    """The sentence for a full disk."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free / 2**20
+    return (
+        f"The disk is full: {folder} could not be written ({free:,.0f} MiB free); nothing half-written was left. "
+        "Free some space, or set SPINNERET_DATA to a folder on another disk."
+    )
+
+
+def _put_in_place(partial: Path, folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    try:
+        partial.rename(folder)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise
+        found = read_manifest(folder)
+        if found is not None:
+            return found
+        shutil.rmtree(folder)
+        partial.rename(folder)
+    return manifest
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove partial folders of the same name whose process has ended (kill -9 leaves them)."""
+    for leftover in folder.parent.glob(f"{folder.name}.partial-*"):
+        pid = leftover.name.rpartition("-")[2]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,163 @@
+"""A child server that cannot outlive us.
+
+What comes in: a command. What it leaves: a running process, and none as soon as this process is gone, however it
+ends: normal exit, Ctrl-C, SIGTERM or kill -9.
+
+How: the command runs under a small supervisor (this file, run as a script). The supervisor holds the read end of a pipe
+whose write end only we hold. When we die, or close the pipe, it reads end of file, ends the command's process group
+(SIGTERM, 5 seconds, SIGKILL) and exits. So there is one way to stop, and it works from any thread and on macOS; a
+death signal set in the child alone would fire when the thread that started it ends. Both run in a session of their
+own: Ctrl-C in the terminal reaches neither. POSIX only.
+
+On Linux the kernel also ends the command should the supervisor itself be killed. macOS has no such signal: there, a
+kill -9 of the supervisor leaves the command running.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+GRACE_S = 5.0
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1
+
+
+class GuardedChild:
+    """A command that runs until `close`, or until this process ends in any way."""
+
+    def __init__(self, process: subprocess.Popen[bytes], lifeline: int) -> None:
+        self._process = process
+        self._lifeline: int | None = lifeline
+        self._owner = os.getpid()
+        atexit.register(self.close)
+        _let_go_in_forks(self)
+
+    @classmethod
+    def start(
+        cls, command: Sequence[str], env: dict[str, str], log_path: Path | None, keep_open: Sequence[int] = ()
+    ) -> "GuardedChild":
+        """Start `command`, absolute path first, with exactly `env`; its output is added to `log_path`, or dropped.
+
+        Returns at once: whether the command could start is seen in `poll` and in the log. The file descriptors in
+        `keep_open` stay open in the supervisor until the command has ended (for a lock that must last as long).
+        """
+        ear, lifeline = os.pipe()
+        supervisor = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(ear), *command]
+        try:
+            with _open_log(log_path) as log:
+                process = subprocess.Popen(
+                    supervisor,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(ear, *keep_open),
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(lifeline)
+            raise
+        finally:
+            os.close(ear)
+        return cls(process, lifeline)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the supervisor; it is also the id of the session that the command runs in."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """None while the command runs, then its exit status (128 + n after signal n, 127 if it could not start)."""
+        return self._process.poll()
+
+    def close(self) -> None:
+        """End the command and wait until it is gone: SIGTERM, after 5 seconds SIGKILL. Harmless when called again."""
+        if os.getpid() != self._owner:
+            return
+        self._let_go()
+        try:
+            self._process.wait(GRACE_S + 5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        atexit.unregister(self.close)
+
+    def _let_go(self) -> None:
+        lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
+            os.close(lifeline)
+
+
+def _let_go_in_forks(child: GuardedChild) -> None:
+    """A forked worker must not hold the pipe: it would keep the command alive after us."""
+    reference = weakref.ref(child)
+
+    def let_go() -> None:
+        held = reference()
+        if held is not None:
+            held._let_go()
+
+    os.register_at_fork(after_in_child=let_go)
+
+
+def _open_log(log_path: Path | None) -> contextlib.AbstractContextManager[IO[bytes]]:
+    return Path(os.devnull).open("wb") if log_path is None else log_path.open("ab")
+
+
+# From here on: the supervisor's side, run as a script by `start`. Standard library only.
+
+
+def _supervise(ear: int, command: Sequence[str]) -> int:
+    """Run `command` until it ends, the pipe closes or a stop signal comes; return its exit status."""
+    wake, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    for number in (*_STOP_SIGNALS, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    try:
+        child = subprocess.Popen(command, process_group=0, preexec_fn=_die_with_parent)  # noqa: PLW1509 one thread
+    except OSError as error:
+        print(f"cannot start {command[0]}: {error}", file=sys.stderr)
+        return 127
+    _wait_for_end(child, ear, wake)
+    _end_group(child)
+    status = child.wait()
+    return 128 - status if status < 0 else status
+
+
+def _wait_for_end(child: subprocess.Popen[bytes], ear: int, wake: int) -> None:
+    while child.poll() is None:
+        ready, _, _ = select.select([ear, wake], [], [])
+        if ear in ready:
+            return
+        if not set(os.read(wake, 512)).isdisjoint(_STOP_SIGNALS):
+            return
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, 5 seconds, then SIGKILL for whatever is left of the command's process group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
+        os.killpg(child.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(GRACE_S)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _die_with_parent() -> None:
+    """Linux: SIGKILL for the command when the supervisor ends. The supervisor has one thread, so this is exact."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(_supervise(int(sys.argv[1]), sys.argv[2:]))

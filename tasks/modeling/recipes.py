@@ -1,0 +1,47 @@
+"""What training uses where `learning_rate` or `batch_size` is left out.
+
+What comes in: the training parameters, the preset of a model from scratch (None for a pretrained model) and the
+number of blocks. What it leaves: a recipe with every value filled in. For a pretrained model these are the seed's own
+defaults (5e-5, batch 1, linear decay). For a model from scratch the step has to be larger and warmed up; the batch is
+the preset's, made smaller where the corpus would otherwise give fewer than about 300 steps.
+"""
+
+from dataclasses import dataclass
+
+from tasks.parameters import TrainingParameters
+
+STEPS_WANTED = 300
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The values that training uses; schedule and warm-up in Hugging Face's names."""
+
+    learning_rate: float
+    batch_size: int
+    lr_scheduler_type: str
+    warmup_ratio: float
+
+
+PRETRAINED = Recipe(learning_rate=5e-5, batch_size=1, lr_scheduler_type="linear", warmup_ratio=0.0)
+
+FROM_SCRATCH = {
+    "scratch-tiny": Recipe(learning_rate=3e-3, batch_size=16, lr_scheduler_type="cosine", warmup_ratio=0.1),
+    "scratch-125m": Recipe(learning_rate=6e-4, batch_size=8, lr_scheduler_type="cosine", warmup_ratio=0.1),
+    "scratch-1.3b": Recipe(learning_rate=2e-4, batch_size=4, lr_scheduler_type="cosine", warmup_ratio=0.1),
+}
+"""Learning rates fall with size as in Table 2.1 of the GPT-3 paper (arXiv:2005.14165); the tiny one was measured."""
+
+
+def choose_recipe(training: TrainingParameters, *, preset: str | None, blocks: int) -> Recipe:
+    """The recipe of a run over `blocks` training blocks; what the parameters name is taken as it is."""
+    base = FROM_SCRATCH[preset] if preset else PRETRAINED
+    batch_size = base.batch_size
+    if preset and training.max_steps is None:
+        batch_size = max(1, min(batch_size, round(blocks * training.num_train_epochs / STEPS_WANTED)))
+    return Recipe(
+        learning_rate=training.learning_rate or base.learning_rate,
+        batch_size=training.batch_size or batch_size,
+        lr_scheduler_type=base.lr_scheduler_type,
+        warmup_ratio=base.warmup_ratio,
+    )

@@ -1,0 +1,60 @@
+"""Tokenize: documents in, token ids out, in order, in one process or several.
+
+What comes in: texts and a model folder or hub id that has the tokenizer. What it leaves: the ids of each text with no
+special token added (packing puts the end-of-text token behind each document).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer
+
+from tasks.errors import InputError
+from tasks.modeling.happy import positions
+
+BATCH = 1000
+
+
+def load_tokenizer(model: str, revision: str | None = None) -> Any:
+    """The tokenizer of a model folder or hub id; InputError where it has no end-of-text token."""
+    tokenizer = AutoTokenizer.from_pretrained(model, **({"revision": revision} if revision else {}))
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            f"--model.name {model}: its tokenizer has no end-of-text token, so documents cannot be told apart; "
+            "choose a GPT model (GPT-Neo, GPT-2)."
+        )
+    return tokenizer
+
+
+def load_positions(model: str, revision: str | None = None) -> int:
+    """The most tokens that the model can read at once, from its config."""
+    return positions(AutoConfig.from_pretrained(model, **({"revision": revision} if revision else {})))
+
+
+def tokenize(texts: Iterable[str], tokenizer: Any, *, processes: int = 1) -> Iterator[list[int]]:
+    """The ids of each text, in order; the same ids whatever `processes` is."""
+    batches = _batches(texts)
+    if processes == 1:
+        for batch in batches:
+            yield from _encode(tokenizer, batch)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for encoded in pool.map(partial(_encode, tokenizer), batches):
+            yield from encoded
+
+
+def _batches(texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    texts = iter(texts)
+    while batch := tuple(islice(texts, BATCH)):
+        yield batch
+
+
+def _encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    encoded: list[list[int]] = tokenizer(
+        list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
+    )["input_ids"]
+    return encoded

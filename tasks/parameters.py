@@ -1,0 +1,237 @@
+"""What a run is told: one frozen Pydantic group for each room.
+
+What comes in: values from the command line (`--training.learning-rate 8e-5`), from a YAML file (`--config run.yaml`),
+from a deployment or from the form in the Prefect UI. What it leaves: checked, immutable groups; a default lives here
+and nowhere else. It imports Pydantic only, so that `--help`, a deploy and the UI are quick.
+
+Names that stand in Happy Transformer's tables keep exactly those names; other numbers keep Hugging Face's.
+"""
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+ScratchPreset = Literal["scratch-tiny", "scratch-125m", "scratch-1.3b"]
+"""Base models with random weights: what runs without any hub."""
+
+SCRATCH_PRESETS: tuple[str, ...] = get_args(ScratchPreset)
+
+_LIMIT_SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+_RELEASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
+
+
+class Group(BaseModel):
+    """A frozen group of parameters; unknown names are refused, and each description states its limits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Write the limits of each field behind its description, for `--help` and for the form alike."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for field in cls.model_fields.values():
+            limits = ", ".join(
+                f"{sign} {getattr(limit, name)}"
+                for limit in field.metadata
+                for name, sign in _LIMIT_SIGNS.items()
+                if hasattr(limit, name)
+            )
+            if limits and field.description and f"[{limits}]" not in field.description:
+                field.description = f"{field.description} [{limits}]"
+        cls.model_rebuild(force=True)
+
+
+class CorpusParameters(Group):
+    """Which texts the corpus is made of."""
+
+    source: tuple[str, ...] = ("data/templates/cheese.spintax",)
+    """Files to take documents from: .spintax, Markdown with spintax fences, .txt (a document a line), .csv, .jsonl or
+    .parquet. Relative to the current folder, or else to the project's."""
+
+    template: str | None = None
+    """A spintax template typed in; where it is given, `source` is not read."""
+
+    column: str = "text"
+    """Column (or JSON field) that holds the text in .csv, .jsonl and .parquet files."""
+
+    num_documents: Annotated[int, Field(ge=2)] = 6000
+    """How many distinct documents to draw from the templates (all that they have, if they have fewer)."""
+
+    eval_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the documents that is held out of training to measure the loss (10,000 documents at most)."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    """Seed of the drawing, the shuffling and the split."""
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _one_path_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class TokenParameters(Group):
+    """How the corpus is cut into token blocks."""
+
+    block_size: Annotated[int | None, Field(ge=8)] = None
+    """Tokens in a block, at most the model's positions. Left out: chosen from the length of the documents."""
+
+
+class ModelParameters(Group):
+    """Which model is the base model."""
+
+    name: str = "scratch-tiny"
+    """The base model: a preset with random weights (scratch-tiny, scratch-125m, scratch-1.3b), a Hugging Face id
+    (EleutherAI/gpt-neo-125m), a local folder, or a release (s3://bucket/prefix/name@latest, data/store/name@latest)."""
+
+    type: str = "GPT-NEO"
+    """Happy Transformer's model type (GPT-NEO, GPT2, ...). The presets are GPT-Neo models."""
+
+
+class SampledModelParameters(ModelParameters):
+    """Which model writes samples."""
+
+    name: str = "latest"
+    """What training takes (preset, hub id, folder, release), or `latest`: the newest release at release.destination."""
+
+
+class TrainingParameters(Group):
+    """How the base model is fine-tuned: the seed's table, with its names and its defaults."""
+
+    learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
+    """How much the weights are adjusted per step. Left out: 5e-5 for a pretrained model, the recipe of the preset for
+    a model from scratch."""
+
+    num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
+    """How often the training data is iterated over."""
+
+    max_steps: Annotated[int | None, Field(ge=1)] = None
+    """Optimizer steps to take, whatever num_train_epochs says. Left out: num_train_epochs decides."""
+
+    batch_size: Annotated[int | None, Field(ge=1)] = None
+    """Blocks a step. Left out: 1 for a pretrained model, the recipe of the preset for a model from scratch."""
+
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Regularisation that keeps weights from growing too large."""
+
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """The beta1 parameter of AdamW."""
+
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """The beta2 parameter of AdamW."""
+
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """The epsilon parameter of AdamW."""
+
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this norm, which prevents exploding gradients."""
+
+    save_preprocessed_data: bool = False
+    """Also write the token blocks as one JSON file in the format of Happy Transformer 2.x."""
+
+    save_preprocessed_data_path: str = ""
+    """Where to write that file, for example preprocessed-data.json."""
+
+    load_preprocessed_data: bool = False
+    """Train from such a file instead of tokenizing the corpus."""
+
+    load_preprocessed_data_path: str = ""
+    """The file to train from."""
+
+    preprocessing_processes: Annotated[int, Field(ge=1)] = 1
+    """Processes that tokenize."""
+
+    fp16: bool = False
+    """Half precision training, which saves memory. Needs a CUDA GPU."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """Seed of the random weights of a model from scratch, of the order of the blocks and of dropout."""
+
+    @model_validator(mode="after")
+    def _a_file_to_save_or_load_has_a_path(self) -> "TrainingParameters":
+        for verb in ("save", "load"):
+            wanted = getattr(self, f"{verb}_preprocessed_data")
+            path = getattr(self, f"{verb}_preprocessed_data_path")
+            if wanted and not path:
+                raise ValueError(
+                    f"{verb}_preprocessed_data is on, but {verb}_preprocessed_data_path is empty: name a file"
+                )
+        return self
+
+
+class SamplingParameters(Group):
+    """What the model is asked to write, before and after; Happy Transformer's names."""
+
+    prompts: tuple[str, ...] = ("To make a cheese sandwich ", "you can", "anyone can build a basic cheese sandwich")
+    """Prompts that the samples go on from."""
+
+    num_samples: Annotated[int, Field(ge=1)] = 3
+    """Samples for each prompt."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the sampling; sample i of prompt p has the same random numbers before and after training."""
+
+    min_length: Annotated[int, Field(ge=0)] = 1
+    """Fewest tokens to write: the model cannot end before."""
+
+    max_length: Annotated[int, Field(ge=1)] = 50
+    """Most tokens to write, the prompt not counted."""
+
+    do_sample: bool = True
+    """Draw each token at random; off: always take the likeliest."""
+
+    early_stopping: bool = False
+    """With num_beams > 1: stop when enough beams have ended."""
+
+    num_beams: Annotated[int, Field(ge=1)] = 1
+    """Beams of a beam search; 1 is none."""
+
+    temperature: Annotated[float, Field(gt=0)] = 0.8
+    """Below 1 the likely tokens get likelier, above 1 the draw gets more even."""
+
+    top_k: Annotated[int, Field(ge=0)] = 5
+    """Draw from the k likeliest tokens only (0: from all)."""
+
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Draw from the likeliest tokens that together have this probability."""
+
+    no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
+    """No run of this many tokens occurs twice (0: no such limit)."""
+
+    bad_words: tuple[str, ...] = ()
+    """Words that are never written."""
+
+    @field_validator("prompts", "bad_words", mode="before")
+    @classmethod
+    def _one_text_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _lengths_and_prompts_make_sense(self) -> "SamplingParameters":
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length ({self.min_length}) is larger than max_length ({self.max_length}): lower it")
+        if not self.prompts or not all(self.prompts):
+            raise ValueError("prompts has an empty prompt or none: give each at least one character")
+        return self
+
+
+class ReleaseParameters(Group):
+    """Where the release goes and what it is called."""
+
+    destination: str = "data/store"
+    """A folder (served over S3 by an embedded server while the run lasts), or s3://bucket/prefix."""
+
+    name: Annotated[str, Field(pattern=_RELEASE_NAME.pattern, max_length=100)] = "spinneret"
+    """Name of the release: letters, digits and . _ + = -"""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_one_segment(cls, value: str) -> str:
+        if not _RELEASE_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is no release name: use letters, digits and . _ + = - only")
+        return value
+
+
+def flag(group: str, field: str) -> str:
+    """The command-line flag of a parameter, for error messages: `flag("training", "batch_size")`."""
+    return f"--{group}.{field.replace('_', '-')}"

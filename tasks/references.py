@@ -1,0 +1,205 @@
+"""References: what lies in `data/`, as a key, a digest and counts; the data itself never travels between tasks.
+
+What comes in: a key (sha256 of the inputs' digests, the parameters that change the output, the stage's version). What
+it leaves: a small frozen model that any process turns back into the folder `data/<stage>/<key>/`. No path is stored, so
+a reference holds on every machine that has the folder.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.folders import Facts, digest, make_folder, read_manifest
+from tasks.settings import settings
+
+
+class Reference(BaseModel):
+    """A stage folder that is whole; `sha256` is the digest of its files' names, sizes and contents."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    stage: ClassVar[str]
+
+    key: str
+    sha256: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies on this machine."""
+        return self.place(self.key)
+
+    @classmethod
+    def place(cls, key: str) -> Path:
+        """The folder of a key, whether it is there or not."""
+        return settings().data / cls.stage / key
+
+    @classmethod
+    def find(cls, key: str) -> Self | None:
+        """The reference of a folder that is there and whole, or None."""
+        manifest = read_manifest(cls.place(key))
+        return None if manifest is None else cls._of(key, manifest)
+
+    @classmethod
+    def make(cls, key: str, fill: Callable[[Path], Facts]) -> Self:
+        """The reference of `key`: found, or made by `fill` (which writes into a folder and returns the counts)."""
+        return cls.find(key) or cls._of(key, make_folder(cls.place(key), fill))
+
+    @classmethod
+    def _of(cls, key: str, manifest: dict[str, Any]) -> Self:
+        return cls(key=key, sha256=digest(manifest["files"]), **manifest["facts"])
+
+    def describe(self) -> str:
+        """One line with the counts, for logs."""
+        raise NotImplementedError
+
+
+class Corpus(Reference):
+    """`train.jsonl` and `eval.jsonl`, deduplicated and shuffled; `templates.json` with the templates they came from."""
+
+    stage = "corpus"
+
+    documents: int
+    duplicates: int
+    empty: int
+    train_documents: int
+    eval_documents: int
+    derivations: int | None
+    """Derivations of all templates together; None when own text is in the corpus."""
+
+    def describe(self) -> str:
+        """Documents kept, dropped and split."""
+        of = f" of {self.derivations:,}" if self.derivations else ""
+        return (
+            f"{self.documents:,} documents{of} ({self.duplicates:,} duplicate, {self.empty:,} empty), "
+            f"{self.train_documents:,} to train on, {self.eval_documents:,} held out"
+        )
+
+
+class Base(Reference):
+    """A base model with random weights and its tokenizer, as Hugging Face lays out a model folder."""
+
+    stage = "base"
+
+    parameters: int
+    vocabulary: int
+
+    def describe(self) -> str:
+        """Size of the model and of its vocabulary."""
+        return f"{self.parameters:,} random weights, a vocabulary of {self.vocabulary:,} tokens"
+
+
+class TokenBlocks(Reference):
+    """`train.json` and `eval.json` (blocks of token ids) and `preview.json` (text, token strings and ids)."""
+
+    stage = "tokens"
+
+    block_size: int
+    train_blocks: int
+    eval_blocks: int
+    train_tokens: int
+    eval_tokens: int
+
+    def describe(self) -> str:
+        """Tokens and blocks."""
+        return (
+            f"{self.train_tokens:,} tokens in {self.train_blocks:,} blocks of {self.block_size:,} to train on, "
+            f"{self.eval_tokens:,} in {self.eval_blocks:,} held out"
+        )
+
+
+class Weights(Reference):
+    """`model/` (the fine-tuned model and its tokenizer, as Hugging Face lays it out) and `history.json`."""
+
+    stage = "weights"
+
+    model_sha256: str
+    """Digest of the files in `model/`: equal weights have equal digests, whatever the timings."""
+    steps: int
+    epochs: float
+    loss_before: float
+    loss_after: float
+    seconds: float
+
+    def describe(self) -> str:
+        """Steps and the held-out loss before and after."""
+        return (
+            f"{self.steps:,} steps in {self.seconds:.0f} s, held-out loss {self.loss_before:.3f} before, "
+            f"{self.loss_after:.3f} after (nats a token)"
+        )
+
+
+class Samples(Reference):
+    """`samples.json`: each sample with its prompt and seed."""
+
+    stage = "samples"
+
+    count: int
+    valid: int | None
+    """Samples that are sentences of a template; None for own text."""
+
+    def describe(self) -> str:
+        """How many, and how many are sentences of the template."""
+        valid = "" if self.valid is None else f", {self.valid:,} of them sentences of the template"
+        return f"{self.count:,} samples{valid}"
+
+
+class Package(Reference):
+    """The folder that a release is published from: model, tokenizer, samples, parameters, model card."""
+
+    stage = "release"
+
+    def describe(self) -> str:
+        """Nothing to count."""
+        return "model, tokenizer, samples, parameters and model card"
+
+
+class Release(BaseModel):
+    """What lies in the object store: an immutable version, and the alias that names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    destination: str
+    """As the parameters had it."""
+    version: str
+    uri: str
+    files: int
+    bytes: int
+    uploaded_files: int
+
+    def describe(self) -> str:
+        """Where it lies and what was sent."""
+        sent = f"{self.uploaded_files:,} files uploaded" if self.uploaded_files else "unchanged, nothing uploaded"
+        return f"{self.uri} ({self.files:,} files, {self.bytes:,} bytes; {sent})"
+
+
+class ModelReference(BaseModel):
+    """A model that can be loaded: a hub id at a commit, or a folder; `sha256` stands for its content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """What was asked for: preset, hub id, folder or release."""
+    type: str
+    """Happy Transformer's model type."""
+    sha256: str
+    """Digest of the folder's files, or the commit of a hub id: equal models have equal digests."""
+    path: str | None = None
+    """Folder, relative to the data folder where it lies inside; None for a hub id."""
+    revision: str | None = None
+    """Commit of a hub id."""
+    preset: str | None = None
+    """The preset, for a model with random weights."""
+
+    @classmethod
+    def in_folder(cls, folder: Path, **fields: str | None) -> Self:
+        """The reference of a model folder, portable where it lies in the data folder."""
+        inside = folder.is_relative_to(settings().data)
+        path = folder.relative_to(settings().data) if inside else folder.resolve()
+        return cls(path=str(path), **fields)  # type: ignore[arg-type]
+
+    @property
+    def load_from(self) -> str:
+        """What `from_pretrained` takes: the folder on this machine, or the hub id."""
+        return self.name if self.path is None else str(settings().data / self.path)

@@ -1,0 +1,101 @@
+"""Samples: a model and prompts in, what it writes out.
+
+What comes in: a reference to a model, the sampling parameters, and the corpus whose templates the samples are checked
+against. What it leaves: `data/samples/<key>/samples.json`, each sample with its prompt and seed; and, before and after
+side by side, a Markdown artifact in the UI.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tasks.caching import content_key
+from tasks.corpus import load_templates
+from tasks.evaluation.comparison import Pair, list_markdown, samples_markdown
+from tasks.evaluation.validity import valid_documents
+from tasks.folders import Facts, digest
+from tasks.parameters import SamplingParameters
+from tasks.references import Corpus, ModelReference, Samples, Weights
+from tasks.spintax import Template
+
+VERSION = 1
+
+
+def samples_key(model: ModelReference, corpus: Corpus, sampling: SamplingParameters) -> str:
+    """The key of the samples: the model, the sampling parameters, and the corpus that they are checked against."""
+    return digest("samples", VERSION, model.sha256, corpus.sha256, sampling.model_dump())
+
+
+@task(
+    name="make samples",
+    cache_policy=content_key(Samples, samples_key),
+    persist_result=True,
+    result_serializer="json",
+)
+def make_samples(model: ModelReference, corpus: Corpus, sampling: SamplingParameters) -> Samples:
+    """Let the model write on each prompt."""
+    made = Samples.make(samples_key(model, corpus, sampling), partial(_fill, model, corpus, sampling))
+    print(f"samples: {made.describe()}, by {model.name}")
+    for sample in read_samples(made):
+        print(f"samples: {sample['prompt']!r} -> {sample['text']!r}")
+    return made
+
+
+@task(name="compare samples", cache_policy=NO_CACHE, persist_result=False)
+def compare_samples(before: Samples, after: Samples, weights: Weights) -> None:
+    """Show both side by side in the UI."""
+    heading = (
+        f"Held-out loss: {weights.loss_before:.3f} before, {weights.loss_after:.3f} after training "
+        f"({weights.steps:,} steps), in nats a token.\n\n"
+    )
+    create_markdown_artifact(
+        key="samples",
+        markdown=heading + samples_markdown(pair_up(before, after)),
+        description="Samples before and after training",
+    )
+
+
+@task(name="show samples", cache_policy=NO_CACHE, persist_result=False)
+def show_samples(model: str, samples: list[dict[str, Any]]) -> None:
+    """Show the samples of one model in the log and in the UI."""
+    for sample in samples:
+        print(f"samples: {sample['prompt']!r} -> {sample['text']!r}")
+    pairs = [(sample["prompt"], sample["text"]) for sample in samples]
+    create_markdown_artifact(key="samples", markdown=list_markdown(pairs), description=f"Samples of {model}")
+
+
+def pair_up(before: Samples, after: Samples) -> list[Pair]:
+    """The samples of two models, in pairs of equal prompt and seed."""
+    both = zip(read_samples(before), read_samples(after), strict=True)
+    return [Pair(one["prompt"], one["seed"], one["text"], other["text"]) for one, other in both]
+
+
+def read_samples(samples: Samples) -> list[dict[str, Any]]:
+    """The samples, in order of their prompts."""
+    read: list[dict[str, Any]] = json.loads((samples.folder / "samples.json").read_text(encoding="utf-8"))
+    return read
+
+
+def write_samples(model: ModelReference, sampling: SamplingParameters) -> list[dict[str, Any]]:
+    """What the model writes on each prompt: `prompt`, `seed`, `text`, `document`. Needs no server."""
+    from tasks.modeling.generation import generate
+    from tasks.modeling.happy import TunableGeneration
+
+    generator = TunableGeneration(model.type, model.load_from, revision=model.revision)
+    return [sample.as_dict() for sample in generate(generator, sampling.prompts, sampling)]
+
+
+def count_valid(samples: list[dict[str, Any]], templates: list[Template]) -> int | None:
+    """How many samples are sentences of the templates; None where there is no template."""
+    return sum(valid_documents([sample["document"] for sample in samples], templates)) if templates else None
+
+
+def _fill(model: ModelReference, corpus: Corpus, sampling: SamplingParameters, folder: Path) -> Facts:
+    samples = write_samples(model, sampling)
+    (folder / "samples.json").write_text(json.dumps(samples, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return {"count": len(samples), "valid": count_valid(samples, load_templates(corpus))}

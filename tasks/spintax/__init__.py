@@ -1,0 +1,13 @@
+r"""Spintax: `{a|b} c` stands for the variants "a c" and "b c".
+
+What comes in: templates, typed or from files. What it leaves: `Template` objects that count, index, draw and
+enumerate their variants exactly. Only `{`, `|`, `}` and `\` are special; nothing else in a text is touched.
+`python -m tasks.spintax FILE_OR_TEXT` shows what a template holds.
+"""
+
+from tasks.spintax.collection import draw_from
+from tasks.spintax.errors import SpintaxError, SpintaxWarning
+from tasks.spintax.reading import parse_templates, read_templates
+from tasks.spintax.template import Template
+
+__all__ = ["SpintaxError", "SpintaxWarning", "Template", "draw_from", "parse_templates", "read_templates"]

@@ -1,0 +1,94 @@
+"""What the engine says to the person who writes a template: one error class, one warning class.
+
+What comes in: a code, a sentence, a place (name, line, column) and the line of the template at that place.
+What it leaves: an error whose text is the sentence, the line (cut to a window) and a caret under the column.
+Lines and columns count from 1; a column is one code point.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tasks.errors import InputError
+
+WINDOW = 100
+"""How many code points of a long line are shown around the column."""
+
+
+class Place(NamedTuple):
+    """A code point of a template: where it is, the whole line around it and its 0-based offset in that line."""
+
+    name: str
+    line: int
+    column: int
+    shown: str
+    offset: int
+
+
+class SpintaxError(InputError):
+    """A template that cannot be used, with the place where it goes wrong.
+
+    Codes: `unclosed`, `unexpected-close`, `too-deep`, `too-many`, `newline-in-line-output`, `not-unicode`.
+    `str()` is `name:line:column: message; hint`, then the shown line, then a caret. Can be pickled.
+    """
+
+    def __init__(self, code: str, message: str, hint: str, place: Place) -> None:
+        """Take what `str()` needs; `code` is for programs."""
+        super().__init__(code, message, hint, place)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.name = place.name
+        self.line = place.line
+        self.column = place.column
+        self._excerpt = excerpt(place.shown, place.offset)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.line}:{self.column}: {self.message}; {self.hint}\n{self._excerpt}"
+
+
+@dataclass(frozen=True, slots=True)
+class SpintaxWarning:
+    """Something legal in a template that is seldom meant.
+
+    Codes: `one-option`, `empty-group`, `repeated-option`, `bar-outside-group`, `looks-like-range`,
+    `unknown-escape`, `doubled-space`, `fewer-distinct`.
+    """
+
+    code: str
+    message: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}: {self.message}"
+
+
+def excerpt(line: str, offset: int) -> str:
+    """Return `line`, cut to a window around `offset`, and below it a caret under that code point."""
+    begin = max(0, min(offset - WINDOW // 2, len(line) - WINDOW))
+    shown = line[begin : begin + WINDOW]
+    left = "…" if begin else ""
+    right = "…" if begin + WINDOW < len(line) else ""
+    indent = left + line[begin:offset]
+    return f"{left}{_visible(shown)}{right}\n{''.join(map(_blank, indent))}^"
+
+
+def _visible(text: str) -> str:
+    """Replace what a terminal would obey or break a line at; one code point stays one. Tabs stay."""
+    return "".join(map(_picture, text))
+
+
+def _picture(char: str) -> str:
+    if char == "\t" or unicodedata.category(char) not in {"Cc", "Cs", "Zl", "Zp"}:
+        return char
+    return chr(0x2400 + ord(char)) if char < " " else "\N{REPLACEMENT CHARACTER}"
+
+
+def _blank(char: str) -> str:
+    """Return white space as wide as `char` is on a terminal."""
+    if char == "\t":
+        return "\t"
+    if unicodedata.category(char) in {"Mn", "Me", "Cf"}:
+        return ""
+    return "  " if unicodedata.east_asian_width(char) in "WF" else " "

@@ -1,0 +1,155 @@
+"""The S3 client that every server understands.
+
+What comes in: boto3's own chain of credentials and AWS_ENDPOINT_URL_S3, or the endpoint of an embedded server. What it
+leaves: a client with the settings that five different servers accept. boto3's defaults do not: they add checksum
+trailers that rclone, Ceph and Swift refuse. Instead each upload carries Content-MD5, the one integrity header that all
+of them enforce, and a BadDigest answer is sent again, which botocore does not do by itself.
+
+Secrets stay where they are: botocore at DEBUG prints session tokens, so its loggers are held at WARNING; TLS is
+verified; plain http leaves this machine only with SPINNERET_ALLOW_HTTP=1.
+"""
+
+import base64
+import contextlib
+import hashlib
+import ipaddress
+import logging
+import os
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tasks.errors import InputError
+from tasks.storage.embedded_server import Endpoint
+from tasks.storage.failures import error_code, explained, is_missing
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ATTEMPTS = 6
+_HASHED_OPERATIONS = ("PutObject", "UploadPart", "DeleteObjects")
+_LOUD_LOGGERS = ("botocore", "boto3", "s3transfer", "urllib3")
+
+
+def connect_to_embedded(endpoint: Endpoint) -> "S3Client":
+    """A client of an embedded server; nothing of the user's AWS settings or proxies is read."""
+    nothing = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    session = boto3.Session(
+        endpoint.access_key_id,
+        endpoint.secret_access_key,
+        region_name="us-east-1",
+        botocore_session=botocore.session.Session(nothing),
+    )
+    return _client(session, _config(endpoint.url), endpoint.url)
+
+
+def connect_to_remote(bucket: str, key: str) -> "S3Client":
+    """A client by boto3's own chain, after one quick GET of `key`, which need not exist, has found `bucket`.
+
+    The quick look has two attempts, so that an endpoint that does not answer is known within 15 seconds; the client
+    that is returned has six.
+
+    Raises:
+        InputError: no or wrong credentials, no such bucket, or an endpoint that may not be used.
+        UnavailableError: the endpoint does not answer.
+    """
+    place, endpoint = f"s3://{bucket}", configured_endpoint()
+    with explained(place, endpoint or "AWS"):
+        session = boto3.Session()
+        quick = _client(session, _config(endpoint, attempts=2, connect_s=4, read_s=5), endpoint)
+        with contextlib.closing(quick):
+            _refuse_plain_http(quick.meta.endpoint_url)
+            _look(quick, bucket, key)
+        return _client(session, _config(endpoint), endpoint)
+
+
+def configured_endpoint() -> str | None:
+    """AWS_ENDPOINT_URL_S3, or AWS_ENDPOINT_URL; None means that boto3 decides (a profile's endpoint, or AWS)."""
+    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        url = os.environ.get(variable)
+        if url:
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise InputError(f"{variable} is {url!r}: it must be a URL such as https://s3.example.org")
+            return url
+    return None
+
+
+def _client(session: boto3.Session, config: Config, endpoint: str | None) -> "S3Client":
+    for name in _LOUD_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logging.WARNING, logger.level))
+    client = session.client("s3", region_name=session.region_name or "us-east-1", endpoint_url=endpoint, config=config)
+    for operation in _HASHED_OPERATIONS:
+        client.meta.events.register(f"before-call.s3.{operation}", _add_content_md5)
+        client.meta.events.register(f"needs-retry.s3.{operation}", _retry_bad_digest)
+    return client
+
+
+def _config(endpoint: str | None, *, attempts: int = ATTEMPTS, connect_s: float = 10, read_s: float = 60) -> Config:
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path" if endpoint else "auto", "payload_signing_enabled": False},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=32,
+        connect_timeout=connect_s,
+        read_timeout=read_s,
+        tcp_keepalive=True,
+        proxies={} if endpoint and _is_loopback(endpoint) else None,
+    )
+
+
+def _look(client: "S3Client", bucket: str, key: str) -> None:
+    """Raise what a GET says about endpoint, credentials and bucket; whether `key` is there does not matter."""
+    try:
+        client.get_object(Bucket=bucket, Key=key)["Body"].close()
+    except ClientError as error:
+        # Without s3:ListBucket a missing key is AccessDenied, too: the work itself will tell.
+        if not is_missing(error) and error_code(error) != "AccessDenied":
+            raise
+
+
+def _refuse_plain_http(url: str) -> None:
+    plain = urlsplit(url).scheme == "http" and not _is_loopback(url)
+    if plain and os.environ.get("SPINNERET_ALLOW_HTTP") != "1":
+        raise InputError(
+            f"the endpoint {url} would send releases unencrypted over the network: use https, "
+            "or set SPINNERET_ALLOW_HTTP=1 if that network is trusted"
+        )
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _add_content_md5(params: dict[str, Any], **_: object) -> None:
+    """Before a call: the digest of exactly the bytes that will be sent."""
+    body: bytes | bytearray | IO[bytes] = params["body"] or b""
+    digest = hashlib.md5(usedforsecurity=False)
+    if isinstance(body, bytes | bytearray):
+        digest.update(body)
+    else:
+        start = body.tell()
+        while block := body.read(2**20):
+            digest.update(block)
+        body.seek(start)
+    params["headers"]["Content-MD5"] = base64.b64encode(digest.digest()).decode()
+
+
+def _retry_bad_digest(response: tuple[object, dict[str, Any]] | None, attempts: int, **_: object) -> Any:
+    """After a call: seconds to wait before sending again what arrived broken; None leaves it to botocore."""
+    code = response[1].get("Error", {}).get("Code") if response else None
+    return 0.1 * attempts if code == "BadDigest" and attempts < ATTEMPTS else None

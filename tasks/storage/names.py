@@ -1,0 +1,98 @@
+"""Which names may stand in a bucket and on a disk.
+
+What comes in: a name from a person, a folder or a manifest that somebody else wrote. What it leaves: the same name, or
+an InputError. The rules are one set for both ways, because some servers accept `../` in a key: letters, digits and
+`._+=@-`, the first a letter or digit; so no hidden file, no `..`, no blank, nothing that a shell or a URL reads
+otherwise. Files that execute when they are loaded are refused by suffix.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from tasks.errors import InputError
+
+MANIFEST = "manifest.json"
+MAX_SEGMENT = 200
+MAX_PATH = 512
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]*")
+_VERSION = re.compile(r"[0-9a-f]{64}")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_RULE = "use letters, digits and ._+=@- with a letter or digit first"
+_UNSAFE_SUFFIXES = frozenset(
+    ".bin .pt .pth .pkl .pickle .ckpt .npy .npz .joblib .py .pyc .so .dll .dylib".split()  # noqa: SIM905
+)
+
+
+def is_version(text: str) -> bool:
+    """Whether `text` is a version: the sha256 of a manifest in lower-case hex."""
+    return _VERSION.fullmatch(text) is not None
+
+
+def check_segment(segment: str, what: str) -> str:
+    """Return `segment`, one part of a path or key, if it is safe; `what` names it in the error."""
+    if _SEGMENT.fullmatch(segment) is None:
+        raise InputError(f"{what} has the unsafe part {segment!r}: {_RULE}")
+    if len(segment) > MAX_SEGMENT:
+        raise InputError(f"{what} has a part of {len(segment)} characters: at most {MAX_SEGMENT} are allowed")
+    return segment
+
+
+def check_name(name: str) -> str:
+    """Return `name` if a release may be called so: one safe segment without `@`, at most 100 characters."""
+    check_segment(name, f"the release name {name!r}")
+    if "@" in name or len(name) > 100:
+        raise InputError(f"the release name {name!r} must have no @ and at most 100 characters: choose another")
+    return name
+
+
+def check_alias(alias: str) -> str:
+    """Return `alias` if it may be one: like a release name, and never to be taken for a version."""
+    check_segment(alias, f"the alias {alias!r}")
+    if "@" in alias or len(alias) > 100 or is_version(alias):
+        raise InputError(f"the alias {alias!r} must have no @, at most 100 characters and not look like a version")
+    return alias
+
+
+def check_bucket(bucket: str) -> str:
+    """Return `bucket` if it is a legal bucket name (3 to 63 characters of a-z, 0-9, `.` and `-`)."""
+    if _BUCKET.fullmatch(bucket) is None:
+        raise InputError(f"{bucket!r} is no bucket name: use 3 to 63 characters of a-z, 0-9, . and -")
+    return bucket
+
+
+def check_prefix(prefix: str) -> str:
+    """Return `prefix` without outer slashes if each of its parts is safe; it may be empty."""
+    prefix = prefix.strip("/")
+    if len(prefix) > MAX_SEGMENT:
+        raise InputError(f"the prefix has {len(prefix)} characters: at most {MAX_SEGMENT} are allowed")
+    for segment in prefix.split("/") if prefix else []:
+        check_segment(segment, f"the prefix {prefix!r}")
+    return prefix
+
+
+def check_file_paths(paths: Iterable[str]) -> None:
+    """Refuse release files that are unsafe one by one, or that could not lie together on every file system.
+
+    Together: no two paths that differ only in case, and none that is both a file and a folder.
+    """
+    spelled: dict[str, str] = {}
+    files = {path.casefold() for path in paths}
+    for path in paths:
+        _check_file_path(path)
+        for place in (path, *map(str, PurePosixPath(path).parents[:-1])):
+            if spelled.setdefault(place.casefold(), place) != place:
+                raise InputError(f"{place!r} and {spelled[place.casefold()]!r} differ only in case: rename one")
+            if place != path and place.casefold() in files:
+                raise InputError(f"{place!r} is both a file and a folder of the release: rename one")
+
+
+def _check_file_path(path: str) -> None:
+    for segment in path.split("/"):
+        check_segment(segment, f"the release file {path!r}")
+    if len(path) > MAX_PATH:
+        raise InputError(f"the release file {path[:60]!r}... has a path of {len(path)} characters: at most {MAX_PATH}")
+    if PurePosixPath(path).suffix.casefold() in _UNSAFE_SUFFIXES:
+        raise InputError(f"the release file {path!r} can run code when loaded: ship weights as .safetensors")
+    if path.split("/", maxsplit=1)[0].casefold() == MANIFEST:
+        raise InputError(f"the release file {path!r} takes the name of the release's own manifest: rename it")

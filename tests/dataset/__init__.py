@@ -1,0 +1,1 @@
+"""Claims about tasks.dataset, a file for each of its modules."""

@@ -1,0 +1,109 @@
+"""Claims about files that are written: they come back unchanged, and they are whole or absent."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.dataset import prepare, read_documents, read_jsonl_documents, write_documents, write_preprocessed
+from tasks.dataset.text_files import write_whole
+from tasks.errors import InputError
+
+DOCUMENTS = ["caf\u00e9 \u2028 {a|b}", "two\nlines\r\n", '"quoted" \\', "", "\ufeffmark", "NA", "\x00\u0085"]
+
+
+def test_documents_come_back_unchanged_and_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    assert write_documents(path, iter(DOCUMENTS)) == len(DOCUMENTS)
+    assert read_jsonl_documents(path) == DOCUMENTS
+    assert list(read_documents(path)) == DOCUMENTS
+
+
+def test_the_file_is_readable_utf_8_with_a_document_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    write_documents(path, ["caf\u00e9", "two\nlines"])
+    assert path.read_bytes() == '{"text": "café"}\n{"text": "two\\nlines"}\n'.encode()
+
+
+def test_a_prepared_corpus_fed_back_is_the_same_corpus(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    corpus = prepare(["b\r\n", "cafe\u0301", "a\nb", "c", "b"], seed=3)
+    write_documents(path, [*corpus.train, *corpus.evaluation])
+    again = prepare(read_documents(path), seed=3)
+    assert (again.train, again.evaluation) == (corpus.train, corpus.evaluation)
+
+
+def test_no_documents_come_back_as_none(tmp_path: Path) -> None:
+    write_documents(tmp_path / "corpus.jsonl", [])
+    assert read_jsonl_documents(tmp_path / "corpus.jsonl") == []
+
+
+def test_a_damaged_or_missing_corpus_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"text": "a"}\n{"te')
+    with pytest.raises(InputError, match=r"corpus\.jsonl:2: not JSON"):
+        read_jsonl_documents(path)
+    with pytest.raises(InputError, match="there is no such file"):
+        read_jsonl_documents(tmp_path / "gone.jsonl")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    def documents() -> Iterator[str]:
+        yield "new"
+        raise RuntimeError("stopped half way")
+
+    path = tmp_path / "corpus.jsonl"
+    write_documents(path, ["old"])
+    with pytest.raises(RuntimeError, match="half way"):
+        write_documents(path, documents())
+    assert read_jsonl_documents(path) == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_stands_under_the_name_until_the_file_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    with write_whole(path) as stream:
+        stream.write("half")
+        stream.flush()
+        assert not path.exists()
+    assert path.read_text() == "half"
+
+
+def test_a_missing_folder_is_named_by_every_writer(tmp_path: Path) -> None:
+    for write in (lambda path: write_documents(path, ["a"]), lambda path: write_preprocessed(path, [], [])):
+        with pytest.raises(InputError, match=r"the folder .*gone does not exist; make it first"):
+            write(tmp_path / "gone" / "file")
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError, match=r"the folder .*file cannot be written to \(Not a directory\)"):
+        write_documents(tmp_path / "file" / "corpus.jsonl", ["a"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of another kind")
+def test_a_folder_without_write_permission_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may write anywhere: be nobody for a moment
+    try:
+        with pytest.raises(InputError, match=r"cannot be written to \(Permission denied\)"):
+            write_documents(tmp_path / "corpus.jsonl", ["a"])
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
+
+
+def test_a_folder_in_the_place_of_the_file_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"corpus\.jsonl: cannot be replaced"):
+        write_documents(tmp_path / "corpus.jsonl", ["a"])
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.jsonl"]
+
+
+@pytest.mark.parametrize("path", [Path(), Path("/")])
+def test_a_path_without_a_file_name_is_named(path: Path) -> None:
+    with pytest.raises(InputError, match="does not end in the name of a file"):
+        write_documents(path, ["a"])
