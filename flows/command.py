@@ -6,6 +6,7 @@ run, and an exit code: 0 done, 2 for what the person can mend (one sentence, no 
 SIGTERM.
 """
 
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -39,7 +40,7 @@ def run(
         parameters = read_parameters(flow, sys.argv[1:])
         if check is not None:
             check(parameters)
-        result = locally(**parameters) if locally else _run_with_api(flow, parameters)
+        result = _run_alone(locally, parameters) if locally else _run_with_api(flow, parameters)
         if summary is not None:
             print(summary(result))
     except SpinneretError as error:
@@ -56,3 +57,8 @@ def _run_with_api(flow: Flow[..., Any], parameters: dict[str, Any]) -> Any:
 
     with prefect_api():
         return flow(**parameters)
+
+
+def _run_alone(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    logging.getLogger("happytransformer").setLevel(logging.WARNING)
+    return function(**parameters)

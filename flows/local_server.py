@@ -40,7 +40,7 @@ def prefect_api() -> Iterator[str]:
 def _start() -> str:
     port = _free_port()
     address = f"http://127.0.0.1:{port}/api"
-    log = settings().data / "logs" / "prefect-server.log"
+    log = settings().data / "logs" / f"prefect-server-{os.getpid()}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(prefect.__module_path__.parent), "--factory"]
@@ -58,6 +58,9 @@ def _environment(address: str) -> dict[str, str]:
         **os.environ,
         **get_current_settings().to_environment_variables(exclude_unset=True),
         "PREFECT_UI_API_URL": address,
+        # A run of its own has no automations, and a clean-up of old events would hold SQLite's one write lock.
+        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "orphans",  # that is, not "events"
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

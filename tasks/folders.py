@@ -6,12 +6,16 @@ puts it in place, so whoever finds a folder with a manifest finds everything. A 
 before it is used: what is damaged counts as absent.
 """
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,23 +62,20 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 def make_folder(folder: Path, fill: Callable[[Path], Facts]) -> dict[str, Any]:
     """Fill `folder` whole or not at all and return its manifest; `fill` gets the partial folder and returns facts.
 
-    A damaged folder of that name is replaced; when another process was quicker, its folder stays and is used.
+    A damaged folder of that name is replaced; when another process or thread was quicker, its folder stays and is used.
     Raises InputError when the disk is full; whatever is raised, the partial folder is removed.
     """
-    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     _remove_leftovers(folder)
     try:
-        partial.mkdir(parents=True)
-        facts = fill(partial)
-        manifest = {"facts": dict(facts), "files": list_files(partial)}
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        return _put_in_place(partial, folder, manifest)
+        with _partial_folder(folder) as partial:
+            facts = fill(partial)
+            manifest = {"facts": dict(facts), "files": list_files(partial)}
+            (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            return _put_in_place(partial, folder, manifest)
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise InputError(no_space_message(folder)) from error
         raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def no_space_message(folder: Path) -> str:
@@ -87,33 +88,64 @@ def no_space_message(folder: Path) -> str:
     )
 
 
+@contextmanager
+def _partial_folder(folder: Path) -> Iterator[Path]:
+    """A new folder, locked while the block runs: a partial folder without a lock is that of a process that ended.
+
+    A lock and not a process id, since two containers that share a data folder may have the same ids.
+    """
+    while True:
+        partial = folder.with_name(f"{folder.name}.partial-{secrets.token_hex(4)}")
+        partial.mkdir(parents=True)
+        lock = os.open(partial, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if partial.exists():  # else it was taken for a leftover before it was locked
+            break
+        os.close(lock)
+    try:
+        yield partial
+    finally:
+        _remove(partial)
+        os.close(lock)
+
+
 def _put_in_place(partial: Path, folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    while not _renamed(partial, folder):
+        found = read_manifest(folder)
+        if found is not None:
+            return found
+        damaged = partial.with_name(f"{partial.name}-damaged")
+        with contextlib.suppress(FileNotFoundError):  # another process cleared it away
+            folder.rename(damaged)
+        _remove(damaged)
+    return manifest
+
+
+def _renamed(partial: Path, folder: Path) -> bool:
     try:
         partial.rename(folder)
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             raise
-        found = read_manifest(folder)
-        if found is not None:
-            return found
-        shutil.rmtree(folder)
-        partial.rename(folder)
-    return manifest
+        return False
+    return True
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove partial folders of the same name whose process has ended (kill -9 leaves them)."""
+    """Remove partial folders of the same name that nobody fills any more (kill -9 leaves them)."""
     for leftover in folder.parent.glob(f"{folder.name}.partial-*"):
-        pid = leftover.name.rpartition("-")[2]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(leftover, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            lock = os.open(leftover, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(leftover)
+            finally:
+                os.close(lock)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _remove(path: Path) -> None:
+    """Remove a folder with all that is in it, a file or a link; harmless where there is nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -219,7 +219,8 @@ class ReleaseParameters(Group):
     """Where the release goes and what it is called."""
 
     destination: str = "data/store"
-    """A folder (served over S3 by an embedded server while the run lasts), or s3://bucket/prefix."""
+    """A folder (served over S3 by an embedded server while the run lasts), or s3://bucket/prefix. data/... lies in the
+    data folder."""
 
     name: Annotated[str, Field(pattern=_RELEASE_NAME.pattern, max_length=100)] = "spinneret"
     """Name of the release: letters, digits and . _ + = -"""

@@ -10,7 +10,7 @@ import os
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 from prefect import task
@@ -22,9 +22,10 @@ from tasks.folders import Facts, digest
 from tasks.parameters import Group, ReleaseParameters
 from tasks.references import Corpus, Package, Release, Samples, TokenBlocks, Weights
 from tasks.samples import pair_up
-from tasks.settings import ROOT, settings
+from tasks.settings import settings
 
 if TYPE_CHECKING:
+    from tasks.storage.destination import Destination
     from tasks.storage.fetch import Fetched
 
 VERSION = 1
@@ -72,7 +73,7 @@ def publish_release(  # noqa: PLR0913 a release is made of that many things
         name=release.name,
         destination=release.destination,
         version=published.version,
-        uri=published.uri,
+        uri=f"{latest(release).rpartition('@')[0]}@{published.version}",
         files=published.files,
         bytes=published.bytes,
         uploaded_files=published.uploaded_files,
@@ -144,13 +145,12 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _destination(text: str) -> Any:
-    """A folder is relative to the current folder where it exists, or else to the project's."""
+def _destination(text: str) -> "Destination":
+    """A destination; `data/...` lies in the data folder, any other relative folder in the current one."""
     from tasks.storage.destination import parse_destination
 
-    if "://" in text or Path(text).expanduser().exists() or Path(text).expanduser().is_absolute():
-        return parse_destination(text)
-    return parse_destination(str(ROOT / text))
+    inside = "://" not in text and Path(text).parts[:1] == ("data",)
+    return parse_destination(str(settings().data.joinpath(*Path(text).parts[1:])) if inside else text)
 
 
 def _json(value: object) -> str:

@@ -28,9 +28,9 @@ class Pair:
 def samples_table(pairs: Sequence[Pair], *, width: int = 100) -> str:
     """The pairs as a table of `width` columns in plain text, a prompt's name beside its first sample."""
     table = Table(box=box.ASCII2, width=width, show_lines=False)
-    table.add_column("prompt", ratio=2)
-    table.add_column("before", ratio=4)
-    table.add_column("after", ratio=4)
+    table.add_column("prompt", ratio=2, overflow="fold")
+    table.add_column("before", ratio=4, overflow="fold")
+    table.add_column("after", ratio=4, overflow="fold")
     for prompt, group in groupby(pairs, key=lambda pair: pair.prompt):
         for number, pair in enumerate(group):
             table.add_row(Text(repr(prompt) if number == 0 else ""), Text(_line(pair.before)), Text(_line(pair.after)))

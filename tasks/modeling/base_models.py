@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import InputError, UnavailableError
+from tasks.errors import InputError
+from tasks.modeling.loading import loading
+from tasks.modeling.saving import save_model
 from tasks.parameters import SCRATCH_PRESETS
 
 END_OF_TEXT = "<|endoftext|>"
@@ -34,32 +36,42 @@ SHAPES = {
 
 
 def build_from_scratch(preset: str, texts: Iterable[str], folder: Path, *, seed: int) -> tuple[int, int]:
-    """Write a GPT-Neo with random weights and a byte-level BPE tokenizer trained on `texts` to `folder`.
+    """Write a preset's GPT-Neo with random weights and a byte-level BPE tokenizer trained on `texts` to `folder`.
 
     Returns the number of weights and the size of the tokenizer's vocabulary. Same texts and seed give the same files.
     """
-    import torch
-    from transformers import GPTNeoConfig, GPTNeoForCausalLM
+    return build(SHAPES[preset], texts, folder, seed=seed)
 
-    shape = SHAPES[preset]
+
+def build(shape: Shape, texts: Iterable[str], folder: Path, *, seed: int) -> tuple[int, int]:
+    """What `build_from_scratch` does, for any shape."""
+    import torch
+    from transformers import GPTNeoForCausalLM
+
     tokenizer = train_tokenizer(texts, vocabulary=shape.vocabulary, positions=shape.positions)
-    config = GPTNeoConfig(
+    config = config_of(shape, end_of_text=tokenizer.eos_token_id)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = GPTNeoForCausalLM(config)
+    save_model(model, tokenizer, folder)
+    return model.num_parameters(), len(tokenizer)
+
+
+def config_of(shape: Shape, *, end_of_text: int) -> Any:
+    """The GPT-Neo config of a shape: global and local attention by turns, one token that begins, ends and pads."""
+    from transformers import GPTNeoConfig
+
+    return GPTNeoConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden_size,
         num_layers=2 * shape.layer_pairs,
         attention_types=[[["global", "local"], shape.layer_pairs]],
         num_heads=shape.heads,
         max_position_embeddings=shape.positions,
-        bos_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.eos_token_id,
+        bos_token_id=end_of_text,
+        eos_token_id=end_of_text,
+        pad_token_id=end_of_text,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = GPTNeoForCausalLM(config)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return model.num_parameters(), len(tokenizer)
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int, positions: int) -> Any:
@@ -100,24 +112,14 @@ def hub_commit(name: str) -> str:
     Raises InputError if the hub has no such model or refuses it, UnavailableError if it does not answer. HF_HOME,
     HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are honoured.
     """
-    from huggingface_hub import constants
     from transformers.utils import hub
 
-    offline = "without any hub, use a preset (" + ", ".join(SCRATCH_PRESETS) + ") or a local folder"
-    try:
+    with loading(name):
         config = hub.cached_file(name, "config.json")
-    except OSError as error:
-        text = str(error)
-        if "not a valid model identifier" in text or "gated repo" in text or "does not appear to have" in text:
-            raise InputError(
-                f"--model.name {name}: no such folder here, and the hub at {constants.ENDPOINT} has no such model or "
-                f"needs a token (HF_TOKEN); check the name, or {offline}."
-            ) from error
-        raise UnavailableError(
-            f"--model.name {name}: the model hub at {constants.ENDPOINT} did not answer and the model is not in "
-            f"Hugging Face's cache; check the network, or {offline}."
-        ) from error
     commit = hub.extract_commit_hash(config, None)
     if commit is None:
-        raise InputError(f"--model.name {name}: the hub gives no commit for its config.json; {offline}.")
+        raise InputError(
+            f"--model.name {name}: the hub has no config.json for it, so it is no model; choose another, or, without "
+            f"any hub, use a preset ({', '.join(SCRATCH_PRESETS)}) or a local folder."
+        )
     return str(commit)

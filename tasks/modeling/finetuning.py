@@ -67,10 +67,14 @@ def finetune(  # noqa: PLR0913
     recipe: Recipe,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
-    """Train `generator` on `train_rows` and save it to `folder`; raises InputError when the loss is not finite."""
+    """Train `generator` on `train_rows` and save it to `folder`; raises InputError when a loss is not finite."""
     generator.model.to(generator.device)
     eval_batch = max(recipe.batch_size, 8)
     loss_before = mean_loss(generator.model, eval_rows, batch_size=eval_batch)
+    if not math.isfinite(loss_before):
+        raise InputError(
+            f"The base model's held-out loss is {loss_before} before any training: its weights are damaged."
+        )
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="spinneret-") as scratch:
         rows = _save_rows(train_rows, eval_rows, Path(scratch) / "rows")

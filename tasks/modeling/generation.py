@@ -33,7 +33,7 @@ class Sample:
 
 
 def generation_settings(sampling: SamplingParameters) -> GENSettings:
-    """Happy Transformer's settings, value by value."""
+    """Happy Transformer's settings, value by value; `bad_words` are held by `NeverWritten` instead."""
     return GENSettings(
         min_length=sampling.min_length,
         max_length=sampling.max_length,
@@ -44,7 +44,6 @@ def generation_settings(sampling: SamplingParameters) -> GENSettings:
         top_k=sampling.top_k,
         top_p=sampling.top_p,
         no_repeat_ngram_size=sampling.no_repeat_ngram_size,
-        bad_words=list(sampling.bad_words) or None,
     )
 
 
@@ -59,6 +58,7 @@ def generate(generator: TunableGeneration, prompts: Sequence[str], sampling: Sam
     for prompt in prompts:
         _check_room(generator, prompt, sampling.max_length)
     generator.model.eval()
+    generator.never_write(sampling.bad_words)
     settings = generation_settings(sampling)
     samples = []
     for prompt_index, prompt in enumerate(prompts):

@@ -17,6 +17,7 @@ from happytransformer import GENTrainArgs, HappyGeneration
 from transformers import (
     AutoConfig,
     AutoTokenizer,
+    LogitsProcessorList,
     PreTrainedModel,
     PrinterCallback,
     Trainer,
@@ -25,7 +26,10 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from tasks.modeling.bad_words import NeverWritten
+from tasks.modeling.loading import check_complete, check_end_of_text, check_writes_text, loading
 from tasks.modeling.recipes import Recipe
+from tasks.modeling.saving import save_model
 from tasks.parameters import TrainingParameters
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -92,9 +96,15 @@ class TunableGeneration(HappyGeneration):  # type: ignore[misc]
     ) -> tuple[Any, Any, PreTrainedModel]:
         """Config, tokenizer and model, at the revision asked for; embeddings grow to the tokenizer, never shrink."""
         where = {"revision": self._revision} if self._revision else {}
-        config = AutoConfig.from_pretrained(model_name_path, **where)
-        model = model_class.from_pretrained(model_name_path, config=config, **where)
-        tokenizer = AutoTokenizer.from_pretrained(model_name_path, **where)
+        with loading(model_name_path):
+            config = AutoConfig.from_pretrained(model_name_path, **where)
+            check_writes_text(model_name_path, config)
+            model, found = model_class.from_pretrained(
+                model_name_path, config=config, output_loading_info=True, **where
+            )
+            tokenizer = AutoTokenizer.from_pretrained(model_name_path, **where)
+        check_complete(model_name_path, sorted(found["missing_keys"]))
+        check_end_of_text(model_name_path, tokenizer)
         model.resize_token_embeddings = lambda size: _grow_embeddings(model, size)
         return config, tokenizer, model
 
@@ -126,13 +136,22 @@ class TunableGeneration(HappyGeneration):  # type: ignore[misc]
 
     def _load_pipeline(self) -> None:
         """The pipeline, which decodes tokens to exactly the text that they stand for."""
+        verbosity = transformers_logging.get_verbosity()
+        transformers_logging.set_verbosity_error()  # it warns of the device, which Happy Transformer told already
         super()._load_pipeline()
+        transformers_logging.set_verbosity(verbosity)
         self._pipeline._postprocess_params["clean_up_tokenization_spaces"] = False
+
+    def never_write(self, words: Sequence[str]) -> None:
+        """From now on, write none of these words (none: write anything)."""
+        self._load_pipeline()
+        processors = LogitsProcessorList([NeverWritten(words, self.tokenizer)] if words else [])
+        self._pipeline._forward_params["logits_processor"] = processors
 
     def save(self, path: str | Path) -> None:
         """Save model and tokenizer to a fresh folder, in eval mode."""
         self.model.eval()
-        super().save(str(path))
+        save_model(self.model, self.tokenizer, Path(path))
 
 
 def _grow_embeddings(model: PreTrainedModel, size: int) -> None:

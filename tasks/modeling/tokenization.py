@@ -13,26 +13,25 @@ from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer
 
-from tasks.errors import InputError
 from tasks.modeling.happy import positions
+from tasks.modeling.loading import check_end_of_text, loading
 
 BATCH = 1000
 
 
 def load_tokenizer(model: str, revision: str | None = None) -> Any:
-    """The tokenizer of a model folder or hub id; InputError where it has no end-of-text token."""
-    tokenizer = AutoTokenizer.from_pretrained(model, **({"revision": revision} if revision else {}))
-    if tokenizer.eos_token_id is None:
-        raise InputError(
-            f"--model.name {model}: its tokenizer has no end-of-text token, so documents cannot be told apart; "
-            "choose a GPT model (GPT-Neo, GPT-2)."
-        )
+    """The tokenizer of a model folder or hub id; InputError where it has none, or none with an end-of-text token."""
+    with loading(model):
+        tokenizer = AutoTokenizer.from_pretrained(model, **({"revision": revision} if revision else {}))
+    check_end_of_text(model, tokenizer)
     return tokenizer
 
 
 def load_positions(model: str, revision: str | None = None) -> int:
     """The most tokens that the model can read at once, from its config."""
-    return positions(AutoConfig.from_pretrained(model, **({"revision": revision} if revision else {})))
+    with loading(model):
+        config = AutoConfig.from_pretrained(model, **({"revision": revision} if revision else {}))
+    return positions(config)
 
 
 def tokenize(texts: Iterable[str], tokenizer: Any, *, processes: int = 1) -> Iterator[list[int]]:

@@ -41,8 +41,8 @@ def resolve(store: Store, name: str, selector: str) -> str:
     alias = read_alias(store, name, selector)
     if alias is None:
         raise InputError(
-            f"{store.place} has no release {name}@{selector}: publish one, "
-            f"or see what is there with `python flows/release.py list`"
+            f"{store.place} has no release {name}@{selector}: publish one with `python flows/train.py`, "
+            "or correct the destination, the name or the alias"
         )
     return alias.version
 

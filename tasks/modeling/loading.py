@@ -1,0 +1,106 @@
+"""Loading, as far as it can fail: what Hugging Face raises in, one sentence for a person out.
+
+What comes in: the name of a model (hub id or folder) and whatever `from_pretrained` raises for it. What it leaves:
+InputError for what is no model that writes text (damaged, of another kind, unknown to the hub, refused by it), and
+UnavailableError for a hub that does not answer.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import InputError, SpinneretError, UnavailableError
+from tasks.parameters import SCRATCH_PRESETS
+
+_OTHER_TASK = re.compile(r"For(?!CausalLM)[A-Z]")
+"""Architectures such as BertForMaskedLM and T5ForConditionalGeneration."""
+
+_REFUSED = {401, 403, 404}
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Turn whatever `from_pretrained` raises into InputError or UnavailableError.
+
+    It catches broadly because it has to: for a damaged tokenizer.json, Hugging Face raises a bare Exception.
+    """
+    try:
+        yield
+    except SpinneretError:
+        raise
+    except Exception as error:
+        if Path(name).is_dir():
+            raise _damaged(name, error) from error
+        raise _hub_error(name, error) from error
+
+
+def check_writes_text(name: str, config: Any) -> None:
+    """Raise InputError where the config is that of a model for another task (BERT loads, but cannot write)."""
+    architectures: list[str] = getattr(config, "architectures", None) or []
+    if any(_OTHER_TASK.search(architecture) for architecture in architectures):
+        raise InputError(
+            f"--model.name {name}: a model of type {config.model_type} ({', '.join(architectures)}) does not write "
+            "text; choose a GPT model (GPT-Neo, GPT-2)."
+        )
+
+
+def check_end_of_text(name: str, tokenizer: Any) -> None:
+    """Raise InputError where a tokenizer cannot say that a document ends."""
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            f"--model.name {name}: its tokenizer has no end-of-text token, so documents cannot be told apart; "
+            "choose a GPT model (GPT-Neo, GPT-2)."
+        )
+
+
+def check_complete(name: str, missing: list[str]) -> None:
+    """Raise InputError where weights were missing: Hugging Face makes them up at random and goes on."""
+    if missing:
+        raise InputError(
+            f"--model.name {name}: {len(missing):,} of its weights are missing ({missing[0]}, ...), so the file of "
+            "weights is another model's or is damaged; save or download the model again."
+        )
+
+
+def _damaged(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"--model.name {name}: the folder holds no model that can be loaded ({_first_line(error)}); name a folder that "
+        f"save_pretrained wrote, or a preset: {', '.join(SCRATCH_PRESETS)}."
+    )
+
+
+def _hub_error(name: str, error: Exception) -> SpinneretError:
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+    from requests import RequestException
+
+    chain = list(_chain(error))
+    statuses = {getattr(getattr(link, "response", None), "status_code", None) for link in chain}
+    offline = f"without any hub, use a preset ({', '.join(SCRATCH_PRESETS)}) or a local folder"
+    if statuses & _REFUSED:
+        return InputError(
+            f"--model.name {name}: no such folder here, and the hub at {constants.ENDPOINT} has no such model or "
+            f"needs a token that may read it (HF_TOKEN); check the name, or {offline}."
+        )
+    if any(isinstance(link, LocalEntryNotFoundError | OfflineModeIsEnabled | RequestException) for link in chain):
+        return UnavailableError(
+            f"--model.name {name}: the model hub at {constants.ENDPOINT} did not answer, or the model is not whole in "
+            f"Hugging Face's cache; check the network, set HF_HUB_OFFLINE=1 to use the cache alone, or, {offline}."
+        )
+    return InputError(
+        f"--model.name {name}: the hub at {constants.ENDPOINT} has it, but it is no model that can be loaded "
+        f"({_first_line(error)}); choose a GPT model (GPT-Neo, GPT-2), or, {offline}."
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200].rstrip(". ")

@@ -1,0 +1,34 @@
+"""Saving: a model and its tokenizer in, a model folder out, or a sentence that names the full disk.
+
+What comes in: what has `save_pretrained`. What it leaves: the folder as Hugging Face lays it out. Its writers are
+written in Rust and know no errno: they say "No space left on device (os error 28)" in words.
+"""
+
+import errno
+import re
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import InputError
+from tasks.folders import no_space_message
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write both to `folder`; raises InputError when the disk (or what this user may write) is full."""
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        if _errno(error) not in _NO_SPACE:
+            raise
+        raise InputError(no_space_message(folder)) from error
+
+
+def _errno(error: Exception) -> int | None:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    said = _OS_ERROR.search(str(error))
+    return int(said[1]) if said else None

@@ -1,0 +1,72 @@
+"""Every test has a home, a data folder and an environment of its own; a Prefect server is started only if asked for."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.settings import settings
+
+_FOREIGN = ("AWS_", "HF_", "HUGGING", "PREFECT_", "SPINNERET_")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers that serve the whole session do not see the home of the person who runs the tests either."""
+    with pytest.MonkeyPatch.context() as patch:
+        _isolate(patch)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("session-home")))
+        patch.setenv("DO_NOT_TRACK", "1")
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_place(session_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing of the person who runs the tests is read or written."""
+    _isolate(monkeypatch)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PREFECT_RESULTS_LOCAL_STORAGE_PATH", str(tmp_path / "results"))
+    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    monkeypatch.setenv("SPINNERET_DATA", str(tmp_path / "data"))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def prefect_server(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Prefect server of this session, which flows and tasks in this process report to."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        prefect_test_harness(server_startup_timeout=180),
+    ):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture
+def server(prefect_server: str, tmp_path: Path) -> Iterator[str]:
+    """The server of the session, with results in a folder of this test."""
+    from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
+
+    with temporary_settings(updates={PREFECT_RESULTS_LOCAL_STORAGE_PATH: tmp_path / "results"}):
+        yield prefect_server
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Put back the signal handlers that a command sets."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def _isolate(patch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+        patch.delenv(name)

@@ -1,0 +1,134 @@
+"""Tiny and real: a two-layer GPT-Neo, a two-layer GPT-2 with dropout, and a tokenizer trained on a few sentences."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+from tasks.dataset import pack, rows
+from tasks.modeling.base_models import Shape, build
+from tasks.modeling.finetuning import Outcome, finetune
+from tasks.modeling.happy import TunableGeneration
+from tasks.modeling.loss import Row
+from tasks.modeling.recipes import Recipe, choose_recipe
+from tasks.modeling.tokenization import load_tokenizer, tokenize
+from tasks.parameters import TrainingParameters
+
+SHAPE = Shape(hidden_size=32, layer_pairs=1, heads=4, positions=128, vocabulary=320)
+BLOCK = 32
+SENTENCE = "you can make a sandwich , with cheese ."
+"""The one sentence that the `learned` model writes; tidied, it would lose two spaces."""
+
+FITTING = Recipe(learning_rate=1e-2, batch_size=8, lr_scheduler_type="linear", warmup_ratio=0.0)
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    verbs, things = ("make", "build", "construct"), ("a sandwich", "a cheese sandwich", "your basic sandwich , quickly")
+    return [SENTENCE, *(f"{who} {verb} {thing} ." for who in ("you can", "we") for verb in verbs for thing in things)]
+
+
+@pytest.fixture(scope="session")
+def neo_folder(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-Neo with random weights; its embeddings have more rows than its tokenizer has tokens."""
+    folder = tmp_path_factory.mktemp("neo")
+    build(SHAPE, texts, folder, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(neo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-2 with random weights and dropout."""
+    folder = tmp_path_factory.mktemp("gpt2")
+    tokenizer = AutoTokenizer.from_pretrained(neo_folder)
+    end = tokenizer.eos_token_id
+    config = GPT2Config(len(tokenizer), 128, 32, 2, 4, bos_token_id=end, eos_token_id=end)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def all_rows(neo_folder: Path, texts: list[str]) -> list[Row]:
+    """The rows of the sentences: the last one has pads."""
+    return make_rows(neo_folder, texts)
+
+
+@pytest.fixture(scope="session")
+def train_rows(all_rows: list[Row]) -> list[Row]:
+    return all_rows[:-2]
+
+
+@pytest.fixture(scope="session")
+def eval_rows(all_rows: list[Row]) -> list[Row]:
+    return all_rows[-2:]
+
+
+@pytest.fixture
+def neo(neo_folder: Path) -> TunableGeneration:
+    return TunableGeneration("GPT-NEO", str(neo_folder))
+
+
+@pytest.fixture
+def gpt2(gpt2_folder: Path) -> TunableGeneration:
+    return TunableGeneration("GPT2", str(gpt2_folder))
+
+
+Train = Callable[..., tuple[TunableGeneration, Outcome]]
+
+
+@pytest.fixture
+def train(neo_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path) -> Train:
+    """Fine-tune a fresh generator with the given training parameters; it is saved in `tmp_path / "model"`."""
+
+    def run(base: Path = neo_folder, kind: str = "GPT-NEO", **values: Any) -> tuple[TunableGeneration, Outcome]:
+        training = TrainingParameters(**values)
+        generator = TunableGeneration(kind, str(base))
+        recipe = choose_recipe(training, preset=None, blocks=len(train_rows))
+        place = tmp_path / "model"
+        return generator, finetune(generator, train_rows, eval_rows, place, training=training, recipe=recipe)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def learned_folder(neo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows one sentence, with a tokenizer that tidies what it decodes, as those of GPT-2's time do."""
+    folder = tmp_path_factory.mktemp("learned") / "model"
+    generator = TunableGeneration("GPT-NEO", str(neo_folder))
+    rows_ = make_rows(neo_folder, [SENTENCE] * 80)
+    training = TrainingParameters(max_steps=60)
+    finetune(generator, rows_[:-1], rows_[-1:], folder, training=training, recipe=FITTING)
+    tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=True)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def learned(learned_folder: Path) -> TunableGeneration:
+    return TunableGeneration("GPT-NEO", str(learned_folder))
+
+
+def make_rows(folder: Path, some_texts: Sequence[str]) -> list[Row]:
+    """The way of the pipeline from texts to rows, for the tokenizer in `folder`."""
+    tokenizer = load_tokenizer(str(folder))
+    blocks = pack(tokenize(some_texts, tokenizer), eos_token_id=tokenizer.eos_token_id, block_size=BLOCK)
+    return rows(blocks, block_size=BLOCK, pad_token_id=tokenizer.pad_token_id)
+
+
+def float64_loss(folder: Path, some_rows: Sequence[Row]) -> float:
+    """Mean negative log-likelihood by another road: row by row, pads cut off, log-softmax in float64."""
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    losses: list[float] = []
+    for row in some_rows:
+        ids = row["input_ids"][: sum(row["attention_mask"])]
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0].double()
+        chosen = torch.log_softmax(logits, dim=-1)
+        losses += [-float(chosen[place, token]) for place, token in enumerate(ids[1:])]
+    return sum(losses) / len(losses)
