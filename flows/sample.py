@@ -65,7 +65,7 @@ def sample(
 
 def summary(written: Written) -> str:
     """The samples as text, prompt and all."""
-    lines = [f"{one['prompt']}{one['text']}" for one in written.samples]
+    lines = [one["document"] for one in written.samples]
     if written.valid is not None:
         lines.append(f"({written.valid:,} of {len(written.samples):,} are sentences of the template)")
     return "\n".join(lines)
