@@ -23,6 +23,7 @@ lint: .venv/.test
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 		{ echo "error: Python 3.11 is needed and '$(PYTHON)' is not that: name one, as in make train PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "making .venv; the first install takes some minutes"
 	$(PYTHON) -m venv .venv
 
 # requirements.lock holds every version of the tested environment; pip installs exactly those.

@@ -1,7 +1,8 @@
 """The default run as a new user sees it: fresh, then cached, then 64 samples checked against the template.
 
 Command: `python benchmarks/first_run.py [--json]`. It uses a data folder and a home of its own under a temporary
-folder, so Prefect makes its database anew, as on a fresh machine. The install is not part of it. Seconds are wall-clock seconds.
+folder, so Prefect makes its database anew, as on a fresh machine. The install is not part of it. Seconds are wall-clock
+seconds.
 """
 
 import argparse

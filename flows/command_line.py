@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import pydantic
 import yaml
-from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, UnusedCliTokensError
 from cyclopts.config import Dict
 from prefect import Flow
 
@@ -80,12 +80,18 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         place = f":{error.problem_mark.line + 1}:{error.problem_mark.column + 1}" if error.problem_mark else ""
         raise InputError(f"{path}{place}: this is no YAML ({error.problem}); correct it.") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: this is no YAML ({reason}); correct it.") from error
     if not isinstance(read, dict) or not all(isinstance(group, dict) for group in read.values()):
         raise InputError(f"--config {path}: wanted groups of parameters, as `training: {{batch_size: 4}}`.")
     return read
 
 
 def _sentence(error: CycloptsError, signature: inspect.Signature) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        words = " ".join(map(repr, error.unused_tokens or []))
+        return f"{words} belongs to no flag; a flag takes one value, so repeat it for each: --x a --x b. See --help."
     cause = error.__cause__ or error.__context__
     if not isinstance(cause, pydantic.ValidationError):
         return f"{str(error).strip()} See --help."

@@ -18,6 +18,7 @@ import prefect
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from tasks.errors import UnavailableError
+from tasks.folders import make_place
 from tasks.guarded_child import GuardedChild
 from tasks.settings import settings
 
@@ -41,11 +42,12 @@ def _start() -> str:
     port = _free_port()
     address = f"http://127.0.0.1:{port}/api"
     log = settings().data / "logs" / f"prefect-server-{os.getpid()}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_place(log.parent)
     log.unlink(missing_ok=True)
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(prefect.__module_path__.parent), "--factory"]
     command += ["prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--log-level", "error", "--lifespan", "on"]
+    print(f"starting a Prefect server for this run (log: {log})", file=sys.stderr)
     child = GuardedChild.start(
         command, _environment(address), log
     )  # ended at exit, after Prefect has sent its last logs
@@ -54,14 +56,15 @@ def _start() -> str:
 
 
 def _environment(address: str) -> dict[str, str]:
+    """The server's settings: API and UI, and no service that acts on other runs than ours or on old events."""
+    off = ["SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP"]
+    off += ["REPOSSESSOR", "CLEANUP_RECONCILER"]
     return {
         **os.environ,
         **get_current_settings().to_environment_variables(exclude_unset=True),
-        "PREFECT_UI_API_URL": address,
-        # A run of its own has no automations, and a clean-up of old events would hold SQLite's one write lock.
-        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+        **{f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in off},
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "orphans",  # that is, not "events"
-        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT_UI_API_URL": address,
         "PREFECT__SERVER_FINAL": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -76,8 +79,10 @@ def _wait(child: GuardedChild, address: str, log: Path) -> None:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
+    ended = child.poll()
     child.close()
-    raise UnavailableError(f"Prefect's local server did not start within {START_LIMIT_S} s; its log is {log}.")
+    how = f"did not start within {START_LIMIT_S} s" if ended is None else f"ended at its start, with status {ended}"
+    raise UnavailableError(f"Prefect's local server {how}; why stands in its log, {log}.")
 
 
 def _check(address: str) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.command import run
 from tasks.base_model import make_base_model
-from tasks.corpus import make_corpus
+from tasks.corpus import check_sources, make_corpus
 from tasks.parameters import CorpusParameters, ModelParameters, TokenParameters, TrainingParameters
 from tasks.references import Corpus, ModelReference, TokenBlocks
 from tasks.tokens import make_tokens, save_preprocessed
@@ -49,4 +49,4 @@ def prepare(
 
 
 if __name__ == "__main__":
-    run(prepare)
+    run(prepare, check=lambda parameters: check_sources(parameters["corpus"]))

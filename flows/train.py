@@ -25,7 +25,7 @@ from tasks.parameters import (
     flag,
 )
 from tasks.references import Release, Samples, Weights
-from tasks.release import publish_release
+from tasks.release import check_destination, publish_release
 from tasks.samples import compare_samples, make_samples, pair_up
 from tasks.weights import finetuned_model
 
@@ -61,6 +61,7 @@ def train(  # noqa: PLR0913 the six groups
         sampling: What it is asked to write, before and after.
         release: Where the model is published.
     """
+    check_destination(release)
     prepared = prepare(corpus=corpus, tokens=tokens, model=model, training=training)
     before = make_samples(prepared.base, prepared.corpus, sampling)
     weights = finetune(tokens=prepared.tokens, base=prepared.base, training=training)

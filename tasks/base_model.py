@@ -33,9 +33,16 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def base_key(corpus: Corpus, model: ModelParameters, seed: int) -> str | None:
-    """The key of a preset's folder: preset, the texts of its tokenizer and the seed of its weights; else None."""
+    """The key of a preset's folder: preset, the texts of its tokenizer and the seed of its weights; else None.
+
+    InputError where another type of model is asked for than the preset is.
+    """
     if model.name not in SCRATCH_PRESETS:
         return None
+    if model.type != "GPT-NEO":
+        raise InputError(
+            f"--model.name {model.name} is a GPT-Neo model, but --model.type is {model.type!r}; leave it out."
+        )
     return digest("base", VERSION, model.name, corpus.sha256, seed)
 
 
@@ -44,8 +51,8 @@ def base_key(corpus: Corpus, model: ModelParameters, seed: int) -> str | None:
     cache_policy=content_key(Base, base_key),
     persist_result=True,
     result_serializer="json",
-    retries=3,
-    retry_delay_seconds=[2, 10, 30],
+    retries=2,
+    retry_delay_seconds=[2, 5],
     retry_condition_fn=retry_can_help,
     retry_jitter_factor=0.5,
 )
@@ -56,10 +63,6 @@ def make_base_model(corpus: Corpus, model: ModelParameters, seed: int) -> ModelR
         found = find_model(model)
         print(f"base model: {found.name} ({found.sha256[:12]})")
         return found
-    if model.type != "GPT-NEO":
-        raise InputError(
-            f"--model.name {model.name} is a GPT-Neo model, but --model.type is {model.type!r}; leave it out."
-        )
     base = Base.make(key, partial(_fill, model.name, corpus, seed))
     print(f"base model: {model.name}, {base.describe()}")
     return ModelReference.in_folder(

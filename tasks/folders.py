@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasks.disk import NO_SPACE, no_space_message
 from tasks.errors import InputError
 
 MANIFEST = "manifest.json"
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Facts = Mapping[str, Any]
 """What a stage says of its folder (counts, losses): plain JSON values."""
@@ -73,19 +73,21 @@ def make_folder(folder: Path, fill: Callable[[Path], Facts]) -> dict[str, Any]:
             (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             return _put_in_place(partial, folder, manifest)
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             raise InputError(no_space_message(folder)) from error
         raise
 
 
-def no_space_message(folder: Path) -> str:
-    """The sentence for a full disk."""
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(existing).free / 2**20
-    return (
-        f"The disk is full: {folder} could not be written ({free:,.0f} MiB free); nothing half-written was left. "
-        "Free some space, or set SPINNERET_DATA to a folder on another disk."
-    )
+def make_place(folder: Path) -> None:
+    """Make a folder in the data folder, and those above it; InputError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise InputError(no_space_message(folder)) from error
+        raise InputError(
+            f"{folder.parent} cannot be written to ({error.strerror}); set SPINNERET_DATA to a folder that can."
+        ) from error
 
 
 @contextmanager
@@ -96,7 +98,7 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
     """
     while True:
         partial = folder.with_name(f"{folder.name}.partial-{secrets.token_hex(4)}")
-        partial.mkdir(parents=True)
+        make_place(partial)
         lock = os.open(partial, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if partial.exists():  # else it was taken for a leftover before it was locked

@@ -24,7 +24,7 @@ _RELEASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 class Group(BaseModel):
     """A frozen group of parameters; unknown names are refused, and each description states its limits."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -139,7 +139,7 @@ class TrainingParameters(Group):
     """The file to train from."""
 
     preprocessing_processes: Annotated[int, Field(ge=1)] = 1
-    """Processes that tokenize."""
+    """Processes that tokenize (1,000 documents or fewer take one)."""
 
     fp16: bool = False
     """Half precision training, which saves memory. Needs a CUDA GPU."""
@@ -199,7 +199,7 @@ class SamplingParameters(Group):
     """No run of this many tokens occurs twice (0: no such limit)."""
 
     bad_words: tuple[str, ...] = ()
-    """Words that are never written."""
+    """Words, or parts of words, that are never written."""
 
     @field_validator("prompts", "bad_words", mode="before")
     @classmethod

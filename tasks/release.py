@@ -35,6 +35,22 @@ PUBLISHED = "published"
 
 
 @task(
+    name="check destination",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=[2, 5],
+    retry_condition_fn=retry_can_help,
+)
+def check_destination(release: ReleaseParameters) -> None:
+    """Find out before anything is spent whether the store is there and lets us in."""
+    from tasks.storage.destination import open_store
+
+    with open_store(_destination(release.destination)):
+        print(f"release: will be published as {latest(release)}")
+
+
+@task(
     name="publish release",
     cache_policy=NO_CACHE,
     persist_result=False,

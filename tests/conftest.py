@@ -24,10 +24,13 @@ def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_place(session_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_place(
+    session_home: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Nothing of the person who runs the tests is read or written."""
     _isolate(monkeypatch)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    home = tmp_path_factory.mktemp("home")  # beside tmp_path, which tests may list
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PREFECT_RESULTS_LOCAL_STORAGE_PATH", str(tmp_path / "results"))
     monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     monkeypatch.setenv("SPINNERET_DATA", str(tmp_path / "data"))

@@ -20,7 +20,8 @@ class NeverWritten(LogitsProcessor):
         """Spell the vocabulary; a word counts without the spaces around it, and in its case."""
         byte_names = bytes_to_unicode()
         self._words = ["".join(byte_names[byte] for byte in word.strip().encode()) for word in words if word.strip()]
-        self._spelling: list[str] = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        self._spelling = {token_id: token for token_id, token in enumerate(tokens) if token is not None}
         self._forbidden: dict[tuple[int, int], torch.Tensor] = {}
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
@@ -28,7 +29,7 @@ class NeverWritten(LogitsProcessor):
         scores = scores.clone()  # type: ignore[assignment]
         for row, ids in enumerate(input_ids.tolist()):
             for index, word in enumerate(self._words):
-                text = "".join(self._spelling[token] for token in ids[-len(word) :])
+                text = "".join(self._spelling.get(token, "") for token in ids[-len(word) :])
                 for begun in range(len(word)):
                     if text.endswith(word[:begun]):
                         scores[row, self._completing(index, begun).to(scores.device)] = float("-inf")
@@ -39,6 +40,6 @@ class NeverWritten(LogitsProcessor):
         if (index, begun) not in self._forbidden:
             word = self._words[index]
             fits = (lambda token: word in token) if begun == 0 else (lambda token: token.startswith(word[begun:]))
-            ids = [token_id for token_id, token in enumerate(self._spelling) if token is not None and fits(token)]
+            ids = [token_id for token_id, token in self._spelling.items() if fits(token)]
             self._forbidden[index, begun] = torch.tensor(ids, dtype=torch.long)
         return self._forbidden[index, begun]

@@ -107,7 +107,7 @@ def check_model_folder(folder: Path) -> None:
 
 
 def hub_commit(name: str) -> str:
-    """The commit of a hub id, from the hub or, offline, from Hugging Face's cache.
+    """The commit of a hub id, from the hub or, where that is not there, from Hugging Face's cache.
 
     Raises InputError if the hub has no such model or refuses it, UnavailableError if it does not answer. HF_HOME,
     HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are honoured.
@@ -115,7 +115,7 @@ def hub_commit(name: str) -> str:
     from transformers.utils import hub
 
     with loading(name):
-        config = hub.cached_file(name, "config.json")
+        config = hub.cached_file(name, "config.json", local_files_only=not _hub_answers(name))
     commit = hub.extract_commit_hash(config, None)
     if commit is None:
         raise InputError(
@@ -123,3 +123,17 @@ def hub_commit(name: str) -> str:
             f"any hub, use a preset ({', '.join(SCRATCH_PRESETS)}) or a local folder."
         )
     return str(commit)
+
+
+def _hub_answers(name: str) -> bool:
+    """Whether the hub is there, asked once: a download would ask six times, for half a minute."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from requests import ConnectionError as NotReached
+    from requests import Timeout
+
+    try:
+        HfApi().model_info(name, timeout=10)
+    except (NotReached, Timeout, OfflineModeIsEnabled):
+        return False
+    return True

@@ -13,7 +13,8 @@ import torch
 from happytransformer import GENSettings
 
 from tasks.errors import InputError
-from tasks.modeling.happy import TunableGeneration, positions
+from tasks.modeling.happy import TunableGeneration
+from tasks.modeling.loading import positions
 from tasks.parameters import SamplingParameters
 
 

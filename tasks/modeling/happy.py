@@ -166,9 +166,3 @@ class _NoFutureDeprecations(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is shown."""
         return "4.0.0" not in str(record.msg)
-
-
-def positions(model_config: Any) -> int:
-    """The most tokens that a model can read at once."""
-    names: Sequence[str] = ("max_position_embeddings", "n_positions", "n_ctx")
-    return next((int(getattr(model_config, name)) for name in names if getattr(model_config, name, None)), 1024)

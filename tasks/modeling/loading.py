@@ -6,7 +6,7 @@ UnavailableError for a hub that does not answer.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,12 @@ def check_complete(name: str, missing: list[str]) -> None:
             f"--model.name {name}: {len(missing):,} of its weights are missing ({missing[0]}, ...), so the file of "
             "weights is another model's or is damaged; save or download the model again."
         )
+
+
+def positions(model_config: Any) -> int:
+    """The most tokens that a model can read at once."""
+    names: Sequence[str] = ("max_position_embeddings", "n_positions", "n_ctx")
+    return next((int(getattr(model_config, name)) for name in names if getattr(model_config, name, None)), 1024)
 
 
 def _damaged(name: str, error: Exception) -> InputError:

@@ -4,15 +4,13 @@ What comes in: what has `save_pretrained`. What it leaves: the folder as Hugging
 written in Rust and know no errno: they say "No space left on device (os error 28)" in words.
 """
 
-import errno
 import re
 from pathlib import Path
 from typing import Any
 
+from tasks.disk import NO_SPACE, no_space_message
 from tasks.errors import InputError
-from tasks.folders import no_space_message
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
@@ -22,7 +20,7 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     except Exception as error:
-        if _errno(error) not in _NO_SPACE:
+        if _errno(error) not in NO_SPACE:
             raise
         raise InputError(no_space_message(folder)) from error
 

@@ -7,14 +7,13 @@ special token added (packing puts the end-of-text token behind each document).
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer
 
-from tasks.modeling.happy import positions
-from tasks.modeling.loading import check_end_of_text, loading
+from tasks.modeling.loading import check_end_of_text, loading, positions
 
 BATCH = 1000
 
@@ -35,9 +34,11 @@ def load_positions(model: str, revision: str | None = None) -> int:
 
 
 def tokenize(texts: Iterable[str], tokenizer: Any, *, processes: int = 1) -> Iterator[list[int]]:
-    """The ids of each text, in order; the same ids whatever `processes` is."""
+    """The ids of each text, in order; the same ids whatever `processes` is (1,000 texts or fewer take one)."""
     batches = _batches(texts)
-    if processes == 1:
+    first = list(islice(batches, 2))
+    batches = chain(first, batches)
+    if processes == 1 or len(first) < 2:
         for batch in batches:
             yield from _encode(tokenizer, batch)
         return

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
+from tasks.disk import NO_SPACE
 from tasks.errors import InputError
 from tasks.storage.failures import is_missing
 from tasks.storage.manifest import FileEntry, Manifest
@@ -25,7 +26,6 @@ from tasks.storage.store import Store
 _BLOCK = 2**20
 _ATTEMPTS = 5
 _STALE_S = 24 * 3600
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BROKEN_STREAM = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
@@ -78,7 +78,7 @@ def _disk_full_explained(target: Path, manifest: Manifest) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in NO_SPACE:
             raise
         free = shutil.disk_usage(target.parent).free
         raise InputError(

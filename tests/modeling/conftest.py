@@ -1,6 +1,7 @@
 """Tiny and real: a two-layer GPT-Neo, a two-layer GPT-2 with dropout, and a tokenizer trained on a few sentences."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,27 @@ from tasks.parameters import TrainingParameters
 
 SHAPE = Shape(hidden_size=32, layer_pairs=1, heads=4, positions=128, vocabulary=320)
 BLOCK = 32
+Trained = tuple[TunableGeneration, Outcome]
 SENTENCE = "you can make a sandwich , with cheese ."
 """The one sentence that the `learned` model writes; tidied, it would lose two spaces."""
 
 FITTING = Recipe(learning_rate=1e-2, batch_size=8, lr_scheduler_type="linear", warmup_ratio=0.0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small are slower with more threads, and slower by far where other processes want the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
-    verbs, things = ("make", "build", "construct"), ("a sandwich", "a cheese sandwich", "your basic sandwich , quickly")
-    return [SENTENCE, *(f"{who} {verb} {thing} ." for who in ("you can", "we") for verb in verbs for thing in things)]
+    who, verbs = ("you can", "we", "anyone can"), ("make", "build", "construct")
+    things = ("a sandwich", "a cheese sandwich", "your basic sandwich , quickly")
+    return [SENTENCE, *(f"{one} {verb} {thing} ." for one in who for verb in verbs for thing in things)]
 
 
 @pytest.fixture(scope="session")
@@ -79,21 +91,10 @@ def gpt2(gpt2_folder: Path) -> TunableGeneration:
     return TunableGeneration("GPT2", str(gpt2_folder))
 
 
-Train = Callable[..., tuple[TunableGeneration, Outcome]]
-
-
 @pytest.fixture
-def train(neo_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path) -> Train:
-    """Fine-tune a fresh generator with the given training parameters; it is saved in `tmp_path / "model"`."""
-
-    def run(base: Path = neo_folder, kind: str = "GPT-NEO", **values: Any) -> tuple[TunableGeneration, Outcome]:
-        training = TrainingParameters(**values)
-        generator = TunableGeneration(kind, str(base))
-        recipe = choose_recipe(training, preset=None, blocks=len(train_rows))
-        place = tmp_path / "model"
-        return generator, finetune(generator, train_rows, eval_rows, place, training=training, recipe=recipe)
-
-    return run
+def train(neo_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path) -> Callable[..., Trained]:
+    """Fine-tune a fresh GPT-Neo with the given training parameters; it is saved in `tmp_path / "model"`."""
+    return partial(train_model, neo_folder, train_rows, eval_rows, tmp_path / "model")
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +113,16 @@ def learned_folder(neo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def learned(learned_folder: Path) -> TunableGeneration:
     return TunableGeneration("GPT-NEO", str(learned_folder))
+
+
+def train_model(
+    base: Path, some_rows: list[Row], held_out: list[Row], place: Path, *, kind: str = "GPT-NEO", **values: Any
+) -> Trained:
+    """Load `base`, fine-tune it as a pretrained model with these training parameters and save it to `place`."""
+    training = TrainingParameters(**values)
+    generator = TunableGeneration(kind, str(base))
+    recipe = choose_recipe(training, preset=None, blocks=len(some_rows))
+    return generator, finetune(generator, some_rows, held_out, place, training=training, recipe=recipe)
 
 
 def make_rows(folder: Path, some_texts: Sequence[str]) -> list[Row]:

@@ -1,5 +1,6 @@
-"""Each row of the seed's table arrives where it acts."""
+"""Each row of the seed's table arrives where it acts (the rows on preprocessed data are in test_tokens)."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,17 +8,17 @@ import pytest
 import torch
 
 from tasks.errors import InputError
-from tasks.modeling.finetuning import Outcome, check_device
+from tasks.modeling.finetuning import check_device
 from tasks.modeling.happy import TunableGeneration, tuning_args
 from tasks.modeling.loss import Row
 from tasks.modeling.recipes import FROM_SCRATCH, PRETRAINED, STEPS_WANTED, choose_recipe
 from tasks.parameters import TrainingParameters
-from tests.modeling.conftest import Train
+from tests.modeling.conftest import Trained, train_model
 
 UNUSUAL: dict[str, Any] = {
     "learning_rate": 7e-3,
     "num_train_epochs": 2.0,
-    "batch_size": 3,
+    "batch_size": 4,
     "weight_decay": 0.125,
     "adam_beta1": 0.75,
     "adam_beta2": 0.5,
@@ -34,22 +35,123 @@ SEEDS_DEFAULTS: dict[str, Any] = {
     "adam_beta2": 0.999,
     "adam_epsilon": 1e-8,
     "max_grad_norm": 1.0,
-    "fp16": False,
+    "seed": 42,
 }
-IN_ARGUMENTS = {"batch_size": "per_device_train_batch_size"}
-Trained = tuple[TunableGeneration, Outcome]
 
 
-@pytest.fixture(scope="module")
-def unusual(neo_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path_factory: Any) -> Trained:
-    return _train(UNUSUAL, neo_folder, train_rows, eval_rows, tmp_path_factory.mktemp("unusual"))
+@pytest.fixture(scope="module", params=[UNUSUAL, {}], ids=["unusual", "defaults"])
+def trained(
+    request: pytest.FixtureRequest,
+    neo_folder: Path,
+    train_rows: list[Row],
+    eval_rows: list[Row],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, Any], Trained]:
+    """What was asked for (or the seed's defaults), and the training that ran."""
+    place = tmp_path_factory.mktemp("trained") / "model"
+    return request.param or SEEDS_DEFAULTS, train_model(neo_folder, train_rows, eval_rows, place, **request.param)
 
 
-@pytest.fixture(scope="module")
-def usual(neo_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path_factory: Any) -> Trained:
-    return _train({}, neo_folder, train_rows, eval_rows, tmp_path_factory.mktemp("usual"))
+def live_groups(generator: TunableGeneration) -> list[dict[str, Any]]:
+    assert generator.trainer is not None
+    assert generator.trainer.optimizer is not None
+    groups: list[dict[str, Any]] = generator.trainer.optimizer.param_groups
+    return groups
 
 
-def _train(values: dict[str, Any], base: Path, rows: list[Row], held_out: list[Row], place: Path) -> Trained:
-    train: Train = Train_fixture(base, rows, held_out, place)
-    return train(**values)
+@pytest.mark.parametrize(
+    ("name", "in_group"),
+    [
+        ("learning_rate", lambda group: group["initial_lr"]),
+        ("adam_beta1", lambda group: group["betas"][0]),
+        ("adam_beta2", lambda group: group["betas"][1]),
+        ("adam_epsilon", lambda group: group["eps"]),
+    ],
+)
+def test_the_live_optimizer_has(
+    trained: tuple[dict[str, Any], Trained], name: str, in_group: Callable[[dict[str, Any]], float]
+) -> None:
+    wanted, (generator, _) = trained
+    assert {in_group(group) for group in live_groups(generator)} == {wanted[name]}
+
+
+def test_the_live_optimizer_decays_matrices_and_not_biases(trained: tuple[dict[str, Any], Trained]) -> None:
+    wanted, (generator, _) = trained
+    decays = {group["weight_decay"] for group in live_groups(generator) for p in group["params"] if p.dim() > 1}
+    assert decays == {wanted["weight_decay"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("batch_size", "per_device_train_batch_size"),
+        ("max_grad_norm", "max_grad_norm"),
+        ("seed", "seed"),
+        ("seed", "data_seed"),
+    ],
+)
+def test_the_trainer_has(trained: tuple[dict[str, Any], Trained], name: str, argument: str) -> None:
+    wanted, (generator, _) = trained
+    assert generator.trainer is not None
+    assert getattr(generator.trainer.args, argument) == wanted[name]
+
+
+def test_epochs_and_batch_size_give_the_number_of_steps(
+    trained: tuple[dict[str, Any], Trained], train_rows: list[Row]
+) -> None:
+    wanted, (_, outcome) = trained
+    steps_an_epoch = -(-len(train_rows) // wanted["batch_size"])
+    assert (outcome.steps, outcome.epochs) == (steps_an_epoch * wanted["num_train_epochs"], wanted["num_train_epochs"])
+
+
+def test_max_steps_wins_over_epochs(train: Callable[..., Trained]) -> None:
+    _, outcome = train(max_steps=2, num_train_epochs=50)
+    assert outcome.steps == 2
+
+
+def test_gradients_are_clipped_to_max_grad_norm(neo_folder: Path, train: Callable[..., Trained]) -> None:
+    # With these values one step of AdamW moves the weights by learning_rate times the (clipped) gradient.
+    generator, _ = train(learning_rate=1, adam_beta1=0, adam_epsilon=1, max_grad_norm=1e-2, max_steps=1)
+    before = TunableGeneration("GPT-NEO", str(neo_folder)).model.state_dict()
+    moved = [(value.detach() - before[name]).pow(2).sum() for name, value in generator.model.named_parameters()]
+    assert float(torch.stack(moved).sum().sqrt()) == pytest.approx(1e-2, rel=0.02)
+
+
+def test_fp16_without_cuda_is_an_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"--training\.fp16 needs a CUDA GPU"):
+        check_device(TrainingParameters(fp16=True))
+    check_device(TrainingParameters())
+
+
+@pytest.mark.parametrize("fp16", [False, True])
+def test_fp16_reaches_the_trainers_arguments(neo: TunableGeneration, tmp_path: Path, fp16: bool) -> None:
+    args = tuning_args(TrainingParameters(fp16=fp16), PRETRAINED, output_dir=str(tmp_path))
+    assert neo._get_training_args(args).fp16 is fp16
+
+
+@pytest.mark.gpu
+def test_fp16_trains_on_a_gpu(train: Callable[..., Trained]) -> None:
+    generator, outcome = train(fp16=True, learning_rate=1e-2, num_train_epochs=10)
+    assert generator.trainer is not None
+    assert generator.trainer.accelerator.mixed_precision == "fp16"
+    assert outcome.loss_after < outcome.loss_before
+
+
+def test_a_pretrained_model_gets_the_seeds_learning_rate_and_batch() -> None:
+    recipe = choose_recipe(TrainingParameters(), preset=None, blocks=10_000)
+    assert (recipe.learning_rate, recipe.batch_size) == (5e-5, 1)
+    assert (recipe.lr_scheduler_type, recipe.warmup_ratio) == ("linear", 0.0)
+
+
+@pytest.mark.parametrize("preset", FROM_SCRATCH)
+def test_a_preset_has_its_own_recipe_and_what_is_named_is_taken(preset: str) -> None:
+    assert choose_recipe(TrainingParameters(), preset=preset, blocks=10**6) == FROM_SCRATCH[preset]
+    named = choose_recipe(TrainingParameters(learning_rate=1e-5, batch_size=99), preset=preset, blocks=10)
+    assert (named.learning_rate, named.batch_size) == (1e-5, 99)
+
+
+def test_a_small_corpus_gets_a_smaller_batch_and_so_enough_steps() -> None:
+    training = TrainingParameters()
+    recipe = choose_recipe(training, preset="scratch-tiny", blocks=STEPS_WANTED)
+    assert recipe.batch_size == training.num_train_epochs

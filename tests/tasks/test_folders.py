@@ -217,6 +217,12 @@ def test_a_full_disk_is_one_sentence_for_the_person_and_leaves_nothing(tmp_path:
     assert names(tmp_path / "stage") == []
 
 
+def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot be written to \(Not a directory\); set SPINNERET_DATA"):
+        make_folder(tmp_path / "file" / "stage" / "key", fill)
+
+
 def test_a_file_larger_than_allowed_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL, tmp_path / "stage" / "key"], capture_output=True, text=True, check=True

@@ -1,0 +1,63 @@
+"""What the Prefect server has recorded."""
+
+import time
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun, TaskRun
+
+
+def read_flow_run(run: UUID) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run)
+
+
+def read_task_runs(run: UUID, limit_s: float = 30) -> list[TaskRun]:
+    """The task runs of a flow run and of its subflows, as soon as the server knows how all of them ended."""
+    ends = time.monotonic() + limit_s
+    while True:
+        found = _read(run)
+        done = found and all(one.state is not None and one.state.is_final() for one in found)
+        if done or time.monotonic() > ends:
+            return found
+        time.sleep(0.2)
+
+
+def states(run: UUID) -> dict[str, list[str]]:
+    """How the runs of each task ended: name → states, in order of their start."""
+    ended: dict[str, list[str]] = {}
+    for one in sorted(read_task_runs(run), key=lambda one: one.name.rpartition("-")[0]):
+        ended.setdefault(one.name.rpartition("-")[0], []).append(str(one.state and one.state.name))
+    return ended
+
+
+def read_artifacts(run: UUID, key: str) -> list[Artifact]:
+    """The artifacts of one key that a flow run (with its subflows) made."""
+    runs = [run, *(one.state.state_details.child_flow_run_id for one in _of(run) if one.state)]
+    with get_client(sync_client=True) as client:
+        return client.read_artifacts(
+            artifact_filter=ArtifactFilter(
+                key=ArtifactFilterKey(any_=[key]),
+                flow_run_id=ArtifactFilterFlowRunId(any_=[one for one in runs if one]),
+            )
+        )
+
+
+def _read(run: UUID) -> list[TaskRun]:
+    found: list[TaskRun] = []
+    for one in _of(run):
+        child = one.state.state_details.child_flow_run_id if one.state else None
+        found += [one] if child is None else _read(child)
+    return found
+
+
+def _of(run: UUID) -> list[TaskRun]:
+    with get_client(sync_client=True) as client:
+        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))

@@ -1,0 +1,212 @@
+"""Commands as a person runs them, without a server: what they leave, also when they are ended from outside."""
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.settings import ROOT, settings
+from tests.flows.commanding import run_script
+from tests.flows.conftest import TEMPLATE
+
+TINY = [
+    "--corpus.template", TEMPLATE, "--sampling.prompts", "a d", "--sampling.num-samples", "1",
+    "--sampling.max-length", "8", "--release.name", "tiny",
+]  # fmt: skip
+ENDLESS = ["--training.max-steps", "1000000"]
+
+
+class Command:
+    """A command of flows/ in a session of its own, whose processes can be found by their environment."""
+
+    def __init__(self, folder: Path, script: str, *words: object) -> None:
+        self.mark = f"SPINNERET_TEST_MARK={folder}"
+        self.out = folder / "out"
+        env = {**os.environ, "SPINNERET_TEST_MARK": str(folder)}
+        with self.out.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, f"flows/{script}.py", *map(str, words)],
+                cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def said(self) -> str:
+        return self.out.read_text(errors="replace")
+
+    def wait_for(self, wanted: str, limit_s: float = 120) -> None:
+        assert wait_until(lambda: wanted in self.said or self.process.poll() is not None, limit_s), self.said
+        assert wanted in self.said, self.said
+
+    def running(self) -> list[str]:
+        """The command lines of this command and of all that it started and that still runs."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                found += [line for line in [command_line(folder, self.mark)] if line]
+        return found
+
+
+def command_line(folder: Path, mark: str) -> str:
+    try:
+        if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+            return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        pass
+    return ""
+
+
+def wait_until(what: Callable[[], bool], limit_s: float) -> bool:
+    ends = time.monotonic() + limit_s
+    while not what():
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def recorded_states() -> dict[str, list[str]]:
+    """How Prefect's database has each flow's runs: flow → types of their states."""
+    path = Path(os.environ["HOME"]) / ".prefect" / "prefect.db"
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+        rows = database.execute("SELECT flow.name, state_type FROM flow_run JOIN flow ON flow.id = flow_run.flow_id")
+        states: dict[str, list[str]] = {}
+        for name, state in rows.fetchall():
+            states.setdefault(name, []).append(state)
+    return states
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    """Start commands; whatever they leave behind is ended."""
+    started: list[Command] = []
+
+    def begin(script: str, *words: object) -> Command:
+        command = Command(tmp_path, script, "--release.destination", tmp_path / "store", *words)
+        started.append(command)
+        return command
+
+    yield begin
+    for command in started:
+        command.process.kill()
+        command.process.wait()
+
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+
+
+@pytest.mark.slow
+def test_a_run_ends_well_leaves_no_process_and_the_same_run_again_is_quick(
+    start: Callable[..., Command], tmp_path: Path
+) -> None:
+    first = start("train", *TINY, "--training.max-steps", "3")
+    assert first.process.wait(200) == 0, first.said
+    assert first.running() == []
+    assert "Traceback" not in first.said
+    assert "WARNING" not in first.said
+    assert "release        " in first.said
+    assert recorded_states() == {"train": ["COMPLETED"], "prepare": ["COMPLETED"], "finetune": ["COMPLETED"]}
+    second = start("train", *TINY, "--training.max-steps", "3")
+    assert second.process.wait(200) == 0, second.said
+    assert second.running() == []
+    assert second.said.count("Finished in state Cached") == 6
+    assert "unchanged, nothing uploaded" in second.said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "terminated"]
+)
+def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ended(
+    number: signal.Signals, code: int, start: Callable[..., Command]
+) -> None:
+    command = start("train", *TINY, *ENDLESS)
+    command.wait_for("training: learning_rate=")
+    time.sleep(3)
+    began = time.monotonic()
+    command.process.send_signal(number)
+    assert command.process.wait(60) == code, command.said
+    assert time.monotonic() - began < 10
+    assert wait_until(lambda: not command.running(), 2), command.running()
+    assert list((settings().data / "weights").iterdir()) == []
+    states = recorded_states()
+    assert states.pop("prepare") == ["COMPLETED"]
+    assert set(states) == {"train", "finetune"}
+    assert not {"RUNNING", "PENDING"} & {state for ended in states.values() for state in ended}, states
+    assert "Traceback" not in command.said
+
+
+@pytest.mark.slow
+def test_kill_9_leaves_no_process_and_the_next_run_goes_on_from_the_last_stage(start: Callable[..., Command]) -> None:
+    command = start("train", *TINY, *ENDLESS)
+    command.wait_for("training: learning_rate=")
+    command.process.kill()
+    command.process.wait()
+    assert wait_until(lambda: not command.running(), 8), command.running()
+    again = start("train", *TINY, "--training.max-steps", "3")
+    assert again.process.wait(200) == 0, again.said
+    assert again.said.count("Finished in state Cached") == 4, "corpus, base model, tokens and samples before"
+
+
+@pytest.mark.slow
+def test_bad_input_in_the_middle_of_a_run_is_one_error_and_exit_code_2(start: Callable[..., Command]) -> None:
+    command = start("train", *TINY, "--tokens.block-size", "4096")
+    assert command.process.wait(200) == 2
+    lines = command.said.splitlines()
+    assert [line for line in lines if line.startswith("error: ")] == [
+        "error: --tokens.block-size 4,096 is more than the 512 positions of the model; "
+        "use 512 or less, or leave it out."
+    ]
+    assert "Traceback" not in command.said
+    assert command.running() == []
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_on_one_data_folder_both_end_well(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    both = [Command(tmp_path / name, "prepare", "--corpus.template", TEMPLATE) for name in ("one", "other")]
+    assert [command.process.wait(200) for command in both] == [0, 0], [command.said for command in both]
+    assert [command.running() for command in both] == [[], []]
+    assert recorded_states() == {"prepare": ["COMPLETED", "COMPLETED"]}
+
+
+@pytest.mark.parametrize("script", ["train", "prepare"])
+def test_a_server_that_does_not_answer_is_told_at_once(script: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
+        began = time.monotonic()
+        ended = run_script(script, PREFECT_API_URL=address)
+        assert time.monotonic() - began < 30
+    assert re.fullmatch(
+        rf"error: The Prefect server at PREFECT_API_URL={re.escape(address)} does not answer \(.*\); start it, .*\n",
+        ended.sentence,
+    )
+    assert not settings().data.exists()
+
+
+def test_a_configured_server_is_used_and_none_is_started(server: str) -> None:
+    ended = run_script("prepare", "--corpus.template", "always the same", PREFECT_API_URL=server)
+    assert "at least 2 distinct documents" in ended.sentence
+    assert "Flow run" in ended.err
+    assert not (settings().data / "logs").exists()
+
+
+def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ended = run_script("prepare", SPINNERET_DATA=str(tmp_path / "file" / "data"))
+    assert "set SPINNERET_DATA to a folder that can." in ended.sentence
+
+
+def test_a_template_that_does_not_parse_is_told_before_any_server_is_started() -> None:
+    assert "corpus.template:1:1" in run_script("prepare", "--corpus.template", "{a").sentence
+    assert not settings().data.exists()

@@ -1,0 +1,189 @@
+"""The whole line, small and real: a run, the same run again, and runs that go on from it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.command_line import read_parameters
+from flows.sample import sample, summary, write
+from flows.train import summary as train_summary
+from flows.train import train
+from tasks.folders import read_manifest
+from tasks.parameters import Group, ModelParameters, ReleaseParameters, SampledModelParameters, SamplingParameters
+from tasks.references import ModelReference
+from tasks.release import fetch_release, latest
+from tasks.samples import read_samples
+from tasks.settings import settings
+from tests.flows import asking
+from tests.flows.conftest import TEMPLATE, Run, run_of, run_train
+
+SAMPLING = SamplingParameters(prompts=("a d",), num_samples=2, max_length=8)
+
+
+def release_of(run: Run) -> ReleaseParameters:
+    told = run.told["release"]
+    assert isinstance(told, ReleaseParameters)
+    return told
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """When each file was made: a file that was made again has another inode or time."""
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*"))}
+
+
+def test_a_run_leaves_each_stage_whole(first: Run) -> None:
+    stages = {path.name: list(path.iterdir()) for path in (first.place / "data").iterdir()}
+    assert {name: len(made) for name, made in stages.items()} == {
+        "corpus": 1, "base": 1, "tokens": 1, "weights": 1, "samples": 2, "release": 1,
+    }  # fmt: skip
+    assert all(read_manifest(folder) is not None for made in stages.values() for folder in made)
+    assert first.left.weights.steps == 3
+    assert first.left.weights.loss_after < first.left.weights.loss_before
+
+
+def test_a_run_leaves_a_release_that_says_what_it_is(again: Run) -> None:
+    fetched = fetch_release(latest(release_of(again)))
+    assert fetched.version == again.left.release.version
+    assert {path.name for path in fetched.folder.iterdir()} >= {
+        "README.md", "config.json", "model.safetensors", "parameters.yaml", "samples.json", "templates.json",
+        "tokenizer.json",
+    }  # fmt: skip
+    assert json.loads((fetched.folder / "templates.json").read_text())[0]["template"] == TEMPLATE
+    pairs = json.loads((fetched.folder / "samples.json").read_text())
+    assert [(pair["prompt"], set(pair)) for pair in pairs] == [
+        (prompt, {"prompt", "seed", "before", "after"}) for prompt in ("a d", "b")
+    ]
+    held = "".join(path.read_text() for path in fetched.folder.glob("*.[jmy]*") if path.name != "tokenizer.json")
+    assert str(again.place.parent.parent) not in held, "a release holds no path of the machine that made it"
+
+
+def test_the_samples_before_and_after_have_the_same_prompts_and_seeds(first: Run) -> None:
+    folder = first.place / "data" / "samples"
+    before, after = (
+        json.loads((folder / made.key / "samples.json").read_text()) for made in (first.left.before, first.left.after)
+    )
+    assert [(one["prompt"], one["seed"]) for one in before] == [(one["prompt"], one["seed"]) for one in after]
+    assert len(before) == 2
+
+
+def test_the_second_time_every_stage_is_cached_and_nothing_is_written(again: Run) -> None:
+    kept = stamps(settings().data)
+    second = run_train(again.place, again.told)
+    assert asking.states(second.id) == {
+        "check destination": ["Completed"], "make corpus": ["Cached"],
+        "make base model": ["Cached"], "make tokens": ["Cached"],
+        "save preprocessed data": ["Completed"], "make samples": ["Cached", "Cached"], "make weights": ["Cached"],
+        "compare samples": ["Completed"], "publish release": ["Completed"],
+    }  # fmt: skip
+    assert stamps(settings().data) == kept
+    assert second.left.release.uploaded_files == 0
+    assert second.left.release.version == again.left.release.version
+
+
+@pytest.mark.slow
+def test_a_file_that_was_altered_is_made_again_and_the_rest_is_cached(again: Run) -> None:
+    preview = again.left.weights.folder / "history.json"
+    before = json.loads(preview.read_text())
+    preview.write_text("[]")
+    second = run_train(again.place, again.told)
+    ended = asking.states(second.id)
+    assert ended.pop("make weights") == ["Completed"]
+    assert ended["make tokens"] == ["Cached"]
+    assert ended["make samples"] == ["Cached", "Cached"], "the same training gives the same weights"
+    assert second.left.weights.model_sha256 == again.left.weights.model_sha256
+    assert len(json.loads(preview.read_text())) == len(before)
+
+
+@pytest.mark.slow
+def test_another_number_of_samples_trains_nothing_again(again: Run) -> None:
+    told = {**again.told, "sampling": SAMPLING}
+    second = run_train(again.place, told)
+    ended = asking.states(second.id)
+    assert ended["make weights"] == ["Cached"]
+    assert ended["make samples"] == ["Completed", "Completed"]
+
+
+def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first: Run) -> None:
+    [shown] = asking.read_artifacts(first.id, "samples")
+    assert isinstance(shown.data, str)
+    assert shown.type == "markdown"
+    assert "| prompt | before | after |" in shown.data
+    assert f"{first.left.weights.loss_after:.3f} after training" in shown.data
+    [progress] = asking.read_artifacts(first.id, "training")
+    assert (progress.type, progress.data) == ("progress", 100)
+
+
+def test_the_summary_shows_the_samples_and_how_to_use_the_release(again: Run) -> None:
+    said = train_summary(again.left)
+    assert "'a d'" in said
+    release = again.left.release
+    assert f"--release.destination {release.destination} --release.name tiny" in said
+    assert release.version[:12] in said
+
+
+def test_the_newest_release_writes_and_the_same_seed_writes_the_same(again: Run) -> None:
+    written = [write((), sampling=SAMPLING, release=release_of(again)) for _ in range(2)]
+    assert written[0] == written[1]
+    assert [one["prompt"] for one in written[0].samples] == ["a d", "a d"]
+    assert written[0].samples[0]["seed"] != written[0].samples[1]["seed"]
+    assert written[0].valid is not None
+    other = write((), sampling=SAMPLING.model_copy(update={"seed": 1}), release=release_of(again))
+    assert other.samples != written[0].samples
+    assert summary(written[0]).splitlines()[0].startswith("a d")
+
+
+def test_the_release_writes_what_the_run_showed_after_training(again: Run) -> None:
+    sampling = again.told["sampling"]
+    assert isinstance(sampling, SamplingParameters)
+    assert write((), sampling=sampling, release=release_of(again)).samples == read_samples(again.left.after)
+
+
+def test_prompts_given_to_sample_come_before_those_of_the_parameters(again: Run) -> None:
+    written = write(("c e",), sampling=SAMPLING, release=release_of(again))
+    assert {one["prompt"] for one in written.samples} == {"c e"}
+
+
+def test_the_flow_sample_shows_what_was_written(again: Run) -> None:
+    state = sample(("a d",), sampling=SAMPLING, release=release_of(again), return_state=True)
+    [shown] = asking.read_artifacts(run_of(state), "samples")
+    assert "| prompt | sample |" in str(shown.data)
+
+
+def test_the_parameters_of_a_release_repeat_the_run(again: Run) -> None:
+    folder = fetch_release(latest(release_of(again))).folder
+    told = read_parameters(train, ["--config", str(folder / "parameters.yaml")])
+    told["release"] = again.told["release"]  # where a release lies is no property of it
+    assert {name: told[name] for name in again.told} == again.told
+    assert yaml.safe_load((folder / "parameters.yaml").read_text())["training"] == {"max_steps": 3}
+    second = run_train(again.place, told)
+    assert second.left.weights == again.left.weights
+    assert second.left.release.version == again.left.release.version
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "release"])
+def test_training_goes_on_from_a_folder_or_a_release(kind: str, again: Run) -> None:
+    name = latest(release_of(again)) if kind == "release" else str(again.left.weights.folder / "model")
+    told: dict[str, Group] = {**again.told, "model": ModelParameters(name=name)}
+    second = run_train(again.place, told)
+    assert second.left.weights.loss_before == pytest.approx(again.left.weights.loss_after, rel=1e-4)
+    assert second.left.weights.key != again.left.weights.key
+    assert second.left.release.version != again.left.release.version
+
+
+def test_a_folder_can_be_sampled(again: Run) -> None:
+    name = str(again.left.weights.folder / "model")
+    written = write((), model=SampledModelParameters(name=name), sampling=SAMPLING)
+    assert written.valid is None, "a folder of a model has no template"
+    assert len(written.samples) == 2
+
+
+def test_references_hold_no_path(first: Run) -> None:
+    results: list[dict[str, Any]] = [json.loads(path.read_text()) for path in (first.place / "results").iterdir()]
+    assert len(results) == 6
+    text = "".join(json.dumps(result["result"]) for result in results)
+    assert str(first.place) not in text
+    assert ModelReference.model_fields["path"].default is None

@@ -1,0 +1,97 @@
+"""What a process looks like afterwards: in a process of its own, since logging and the environment are global."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.modeling.loss import Row
+from tasks.settings import ROOT
+
+LIVE = """
+import io, json, logging, os, sys
+from pathlib import Path
+
+before = dict(os.environ)
+from tasks.modeling.finetuning import finetune
+from tasks.modeling.generation import generate
+from tasks.modeling.happy import TunableGeneration
+from tasks.modeling.recipes import PRETRAINED
+from tasks.parameters import SamplingParameters, TrainingParameters
+
+heard = io.StringIO()
+another = logging.getLogger("someone.else")
+another.addHandler(logging.StreamHandler(heard))
+root = logging.getLogger()
+was = list(root.handlers), root.level
+
+base, place, rows = sys.argv[1], Path(sys.argv[2]), json.loads(Path(sys.argv[3]).read_text())
+generator = TunableGeneration("GPT-NEO", base)
+another.warning("after loading")
+generate(generator, ["you can"], SamplingParameters(num_samples=1, max_length=5))
+finetune(generator, rows[:-1], rows[-1:], place, training=TrainingParameters(max_steps=2), recipe=PRETRAINED)
+generate(TunableGeneration("GPT-NEO", str(place)), ["you can"], SamplingParameters(num_samples=1, max_length=5))
+another.warning("after training")
+
+print(json.dumps({
+    "root": [len(was[0]), was[1], len(root.handlers), root.level],
+    "heard": heard.getvalue(),
+    "environment": sorted(name for name in os.environ if os.environ[name] != before.get(name)),
+}))
+"""
+
+
+class Lived(dict[str, Any]):
+    """What the process said; its folders."""
+
+    folder: Path
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def lived(neo_folder: Path, all_rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    """A process loads, samples, trains, saves and samples again."""
+    folder = tmp_path_factory.mktemp("lived")
+    for name in ("home", "current", "temporary", "given"):
+        (folder / name).mkdir()
+    (folder / "rows.json").write_text(json.dumps(all_rows))
+    arguments = [str(neo_folder), str(folder / "given" / "model"), str(folder / "rows.json")]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_", "WANDB"))}
+    own = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "temporary"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", LIVE, *arguments], cwd=folder / "current", env=kept | own | {"OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = Lived(json.loads(done.stdout.splitlines()[-1]))
+    said.folder, said.stdout, said.stderr = folder, done.stdout, done.stderr
+    return said
+
+
+def test_the_root_logger_is_left_as_it_was(lived: Lived) -> None:
+    handlers, level, handlers_after, level_after = lived["root"]
+    assert (handlers_after, level_after) == (handlers, level)
+
+
+def test_other_loggers_are_heard(lived: Lived) -> None:
+    assert lived["heard"] == "after loading\nafter training\n"
+
+
+def test_nothing_is_set_in_the_environment_for_others(lived: Lived) -> None:
+    assert not [name for name in lived["environment"] if "WANDB" in name]
+
+
+@pytest.mark.parametrize("place", ["home", "current", "temporary"])
+def test_nothing_is_left_outside_the_given_folder(lived: Lived, place: str) -> None:
+    left = [path.relative_to(lived.folder) for path in (lived.folder / place).rglob("*") if path.is_file()]
+    assert left == []
+
+
+def test_the_package_is_silent(lived: Lived) -> None:
+    assert len(lived.stdout.splitlines()) == 1
+    assert lived.stderr == ""

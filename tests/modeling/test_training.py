@@ -1,0 +1,167 @@
+"""Claims about a training: what it trains on, what it reports, and that it can be repeated."""
+
+import errno
+import math
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.errors import InputError
+from tasks.folders import make_folder
+from tasks.modeling.base_models import build
+from tasks.modeling.finetuning import Progress, finetune
+from tasks.modeling.happy import TunableGeneration
+from tasks.modeling.loss import Row
+from tasks.parameters import TrainingParameters
+from tests.modeling.conftest import FITTING, SHAPE, Trained, float64_loss, train_model
+
+
+def test_the_loss_before_is_that_of_the_untouched_model(
+    neo_folder: Path, eval_rows: list[Row], train: Callable[..., Trained]
+) -> None:
+    _, outcome = train(learning_rate=1e-2, max_steps=3)
+    assert outcome.loss_before == pytest.approx(float64_loss(neo_folder, eval_rows), rel=1e-6)
+
+
+def test_the_loss_after_is_that_of_the_saved_model(
+    eval_rows: list[Row], train: Callable[..., Trained], tmp_path: Path
+) -> None:
+    _, outcome = train(learning_rate=1e-2, max_steps=3)
+    assert outcome.loss_after == pytest.approx(float64_loss(tmp_path / "model", eval_rows), rel=1e-6)
+    assert outcome.loss_after < outcome.loss_before
+
+
+def test_it_trains_on_the_rows_as_they_are(train: Callable[..., Trained], train_rows: list[Row]) -> None:
+    generator, _ = train(max_steps=1)
+    assert generator.trainer is not None
+    assert list(generator.trainer.train_dataset) == train_rows  # type: ignore[arg-type]
+
+
+def test_held_out_rows_have_no_influence_on_the_weights(
+    neo_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path
+) -> None:
+    for place, held_out in (("a", eval_rows), ("b", eval_rows[:1])):
+        train_model(neo_folder, train_rows, held_out, tmp_path / place, max_steps=2)
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_same_seed_same_weights_bit_by_bit_and_another_seed_others(
+    gpt2_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path
+) -> None:
+    go = partial(train_model, gpt2_folder, train_rows, eval_rows, kind="GPT2", num_train_epochs=1)
+    torch.manual_seed(1)
+    go(tmp_path / "a", seed=5)
+    torch.manual_seed(2)  # what ran before in this process has no influence
+    go(tmp_path / "b", seed=5)
+    go(tmp_path / "c", seed=6)
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert weights(tmp_path / "a") != weights(tmp_path / "c")
+
+
+def test_after_training_the_model_is_in_eval_mode(
+    gpt2_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path
+) -> None:
+    generator, _ = train_model(gpt2_folder, train_rows, eval_rows, tmp_path / "model", kind="GPT2", max_steps=1)
+    assert not generator.model.training
+    ids = torch.tensor([train_rows[0]["input_ids"]])
+    with torch.no_grad():
+        once, again = generator.model(ids).logits, generator.model(ids).logits
+    assert torch.equal(once, again)
+
+
+def test_a_training_that_breaks_off_ends_in_eval_mode_too(gpt2: TunableGeneration, train_rows: list[Row]) -> None:
+    class BrokenOffError(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        raise BrokenOffError
+
+    go = partial(finetune, gpt2, train_rows, train_rows, Path("nowhere"), training=TrainingParameters(), recipe=FITTING)
+    with pytest.raises(BrokenOffError):
+        go(on_progress=stop)
+    assert not gpt2.model.training
+
+
+def test_the_history_is_kept_and_progress_is_told_step_by_step(
+    neo: TunableGeneration, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    go = partial(finetune, neo, train_rows, eval_rows, tmp_path / "model", recipe=FITTING)
+    outcome = go(training=TrainingParameters(max_steps=20), on_progress=told.append)
+    logged = [entry for entry in outcome.history if "loss" in entry]
+    assert [entry["step"] for entry in logged] == [10, 20]
+    assert logged[1]["loss"] < logged[0]["loss"]
+    assert [one.step for one in told if one.loss is None] == list(range(1, 21))
+    assert [one.loss for one in told if one.loss is not None] == [entry["loss"] for entry in logged]
+    assert {one.steps for one in told} == {20}
+
+
+def test_a_loss_that_is_no_number_ends_in_an_input_error(train: Callable[..., Trained], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"The training loss became .* lower --training\.learning-rate"):
+        train(learning_rate=1, max_grad_norm=1e30, weight_decay=1e4, max_steps=30)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_base_model_with_damaged_weights_ends_in_an_input_error(
+    neo: TunableGeneration, train_rows: list[Row], tmp_path: Path
+) -> None:
+    with torch.no_grad():
+        next(neo.model.parameters()).fill_(math.inf)
+    go = partial(finetune, neo, train_rows, train_rows, tmp_path / "model", recipe=FITTING)
+    with pytest.raises(InputError, match="before any training: its weights are damaged"):
+        go(training=TrainingParameters(max_steps=1))
+
+
+def test_pads_are_not_learned_and_the_end_of_text_is(all_rows: list[Row], neo: TunableGeneration) -> None:
+    padded = all_rows[-1]
+    real = sum(padded["attention_mask"])
+    assert real < len(padded["labels"])
+    end = neo.tokenizer.eos_token_id
+    assert padded["labels"][real - 1] == padded["input_ids"][real] == end  # the pad is the same token
+    row = {name: torch.tensor([values]) for name, values in padded.items()}
+    bare = {name: torch.tensor([values[:real]]) for name, values in padded.items()}
+    with torch.no_grad():
+        assert float(neo.model(**row).loss) == pytest.approx(float(neo.model(**bare).loss), rel=1e-6)
+
+
+@pytest.mark.parametrize("limit", [2_000, 60_000], ids=["model", "tokenizer"])
+def test_a_full_disk_ends_in_an_input_error(neo: TunableGeneration, tmp_path: Path, limit: int) -> None:
+    with pytest.raises(InputError, match=r"The disk is full: .*model"), no_file_larger_than(limit):
+        neo.save(tmp_path / "model")
+
+
+def test_a_full_disk_while_a_preset_is_built_leaves_nothing(texts: list[str], tmp_path: Path) -> None:
+    def fill(folder: Path) -> dict[str, int]:
+        build(SHAPE, texts, folder, seed=0)
+        return {}
+
+    with pytest.raises(InputError, match="The disk is full"), no_file_larger_than(60_000):
+        make_folder(tmp_path / "base" / "key", fill)
+    assert list((tmp_path / "base").iterdir()) == []
+
+
+def test_another_error_while_saving_is_not_taken_for_a_full_disk(neo: TunableGeneration, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="Not a directory") as raised:
+        neo.save(tmp_path / "file" / "model")
+    assert raised.value.errno == errno.ENOTDIR
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """The kernel refuses to let any file of this process grow beyond `size` bytes (errno EFBIG)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,0 +1,137 @@
+"""Keys are a format: they decide what a run takes from an earlier one, so a change here makes everybody work again."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tasks.base_model import base_key
+from tasks.corpus import corpus_key
+from tasks.errors import InputError
+from tasks.parameters import CorpusParameters, ModelParameters, SamplingParameters, TokenParameters, TrainingParameters
+from tasks.samples import samples_key
+from tasks.tokens import tokens_key
+from tasks.weights import weights_key
+from tests.tasks.making import TEMPLATE, blocks, corpus, model
+
+TYPED = CorpusParameters(template=TEMPLATE)
+
+
+def test_golden_keys(tmp_path: Path) -> None:
+    (tmp_path / "t.spintax").write_text(TEMPLATE, encoding="utf-8")
+    keys = [
+        corpus_key(TYPED),
+        corpus_key(CorpusParameters(source=(str(tmp_path / "t.spintax"),))),
+        base_key(corpus(), ModelParameters(), 42),
+        tokens_key(corpus(), model(), TokenParameters(), TrainingParameters()),
+        weights_key(blocks(), model(), TrainingParameters()),
+        samples_key(model(), corpus(), SamplingParameters()),
+    ]
+    assert [key and key[:16] for key in keys] == [
+        "97398e144aaa6aa6",
+        "00ed79595fd036b3",
+        "4142c67060adcd67",
+        "6c8e7790dc9d293d",
+        "87d12b6a43648de6",
+        "bf8b26b778a49506",
+    ]
+    assert all(len(key or "") == 64 for key in keys)
+
+
+def test_the_content_of_a_source_counts_and_not_its_name_its_place_or_its_time(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    one, other, third = tmp_path / "one.txt", tmp_path / "below" / "other.TXT", tmp_path / "third.txt"
+    one.write_text("a\nb\n")
+    other.write_text("a\nb\n")
+    third.write_text("a\nc\n")
+    os.utime(other, (0, 0))
+    keys = [corpus_key(CorpusParameters(source=(str(path),))) for path in (one, other, third)]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_same_bytes_under_another_ending_are_another_corpus(tmp_path: Path) -> None:
+    for name in ("one.txt", "one.spintax"):
+        (tmp_path / name).write_text("{a|b}")
+    keys = {corpus_key(CorpusParameters(source=(str(tmp_path / name),))) for name in ("one.txt", "one.spintax")}
+    assert len(keys) == 2
+
+
+def test_a_missing_source_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such file"):
+        corpus_key(CorpusParameters(source=(str(tmp_path / "none.txt"),)))
+
+
+def test_each_corpus_parameter_that_changes_the_texts_changes_the_key() -> None:
+    changes: list[dict[str, object]] = [
+        {"num_documents": 5},
+        {"eval_fraction": 0.2},
+        {"seed": 1},
+        {"template": "{a|b}"},
+        {"column": "other"},
+    ]
+    assert len({corpus_key(TYPED.model_copy(update=change)) for change in [{}, *changes]}) == len(changes) + 1
+
+
+def test_sources_are_not_read_where_a_template_is_typed() -> None:
+    assert corpus_key(TYPED) == corpus_key(TYPED.model_copy(update={"source": ("nowhere.txt",)}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"preprocessing_processes": 4},
+        {"save_preprocessed_data": True, "save_preprocessed_data_path": "x.json"},
+        {"load_preprocessed_data_path": "not-loaded.json"},
+    ],
+)
+def test_parameters_that_change_no_weight_change_no_key(change: dict[str, object]) -> None:
+    plain, changed = TrainingParameters(), TrainingParameters.model_validate(change)
+    assert weights_key(blocks(), model(), plain) == weights_key(blocks(), model(), changed)
+    assert tokens_key(corpus(), model(), TokenParameters(), plain) == tokens_key(
+        corpus(), model(), TokenParameters(), changed
+    )
+
+
+def test_each_other_training_parameter_changes_the_weights() -> None:
+    other = {
+        "learning_rate": 1e-4, "num_train_epochs": 1.0, "max_steps": 3, "batch_size": 2, "weight_decay": 0.1,
+        "adam_beta1": 0.8, "adam_beta2": 0.9, "adam_epsilon": 1e-7, "max_grad_norm": 2.0, "fp16": True, "seed": 7,
+    }  # fmt: skip
+    keys = {weights_key(blocks(), model(), TrainingParameters.model_validate({name: other[name]})) for name in other}
+    assert len(keys | {weights_key(blocks(), model(), TrainingParameters())}) == len(other) + 1
+    untouched = {name for name in TrainingParameters.model_fields if "preprocess" in name}
+    assert untouched | set(other) == set(TrainingParameters.model_fields), "a new parameter: does it change the key?"
+
+
+def test_each_sampling_parameter_changes_the_samples() -> None:
+    other = {
+        "prompts": ("x",), "num_samples": 1, "seed": 1, "min_length": 2, "max_length": 9, "do_sample": False,
+        "early_stopping": True, "num_beams": 2, "temperature": 1.0, "top_k": 1, "top_p": 0.5,
+        "no_repeat_ngram_size": 2, "bad_words": ("no",),
+    }  # fmt: skip
+    assert set(other) == set(SamplingParameters.model_fields)
+    groups = [SamplingParameters(), *(SamplingParameters.model_validate({name: other[name]}) for name in other)]
+    assert len({samples_key(model(), corpus(), group) for group in groups}) == len(other) + 1
+
+
+def test_the_content_of_the_inputs_counts_and_not_where_they_lie() -> None:
+    moved = model(path="elsewhere", name="another name")
+    assert weights_key(blocks(), model(), TrainingParameters()) == weights_key(
+        blocks(key="0" * 64), moved, TrainingParameters()
+    )
+    assert tokens_key(corpus(), model(), TokenParameters(), TrainingParameters()) != tokens_key(
+        corpus(sha256="0" * 64), model(), TokenParameters(), TrainingParameters()
+    )
+
+
+def test_the_content_of_a_preprocessed_file_counts(tmp_path: Path) -> None:
+    def key(text: str) -> str:
+        (tmp_path / "p.json").write_text(text)
+        training = TrainingParameters(load_preprocessed_data=True, load_preprocessed_data_path=str(tmp_path / "p.json"))
+        return tokens_key(corpus(), model(), TokenParameters(), training)
+
+    assert key("{}") == key("{}") != key("{ }")
+
+
+def test_a_model_that_is_no_preset_has_no_base_key() -> None:
+    assert base_key(corpus(), ModelParameters(name="EleutherAI/gpt-neo-125m"), 0) is None

@@ -1,0 +1,39 @@
+"""What the README says can be typed: every command's flags exist, every table of parameters is complete."""
+
+import re
+import shlex
+from typing import Any
+
+import pytest
+from prefect import Flow
+from prefect.flows import load_flow_from_entrypoint
+
+from flows.command_line import read_parameters
+from tasks.settings import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.splitlines() if line.startswith("python flows/")]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_command_of_the_readme_is_understood(line: str) -> None:
+    _, script, *words = shlex.split(line, comments=True)
+    name = script.removeprefix("flows/").removesuffix(".py")
+    flow: Flow[..., Any] = load_flow_from_entrypoint(f"{ROOT / script}:{name}")
+    assert read_parameters(flow, words)
+
+
+def test_the_seeds_run_is_one_command_of_the_readme() -> None:
+    line = next(line for line in LINES if "gpt-neo-1.3B" in line)
+    parameters = read_parameters(load_flow_from_entrypoint(f"{ROOT / 'flows/train.py'}:train"), shlex.split(line)[2:])
+    training = parameters["training"]
+    assert parameters["model"].name == "EleutherAI/gpt-neo-1.3B"
+    assert (training.learning_rate, training.num_train_epochs, training.batch_size) == (8e-5, 2, 4)
+
+
+def test_the_readmes_table_names_every_parameter() -> None:
+    parameters = read_parameters(load_flow_from_entrypoint(f"{ROOT / 'flows/train.py'}:train"), [])
+    for group, values in parameters.items():
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
+        assert re.findall(r"`(\w+)`", row)[1:] == list(type(values).model_fields)
