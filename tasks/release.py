@@ -128,15 +128,12 @@ def make_package(  # noqa: PLR0913 as above
     release: ReleaseParameters,
 ) -> Package:
     """The folder to publish; its key is its content's, so the same run gives the same release."""
-    told = {
-        name: group.model_dump(mode="json", exclude_defaults=True)
-        for name, group in {**parameters, "release": release}.items()
-    }
+    told = {name: group.model_dump(mode="json", exclude_none=True) for name, group in parameters.items()}
     told["release"].pop("destination", None)  # where it lies is no property of a release
     files = {
         "samples.json": _json([vars(pair) for pair in pair_up(before, after)]),
         "templates.json": (corpus.folder / "templates.json").read_text(encoding="utf-8"),
-        "parameters.yaml": yaml.safe_dump({k: v for k, v in told.items() if v}, sort_keys=False, allow_unicode=True),
+        "parameters.yaml": yaml.safe_dump(told, sort_keys=False, allow_unicode=True),
         "README.md": model_card(release.name, parameters["model"].model_dump()["name"], corpus, tokens, weights),
     }
     key = digest("release", VERSION, weights.model_sha256, files)
