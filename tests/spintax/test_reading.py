@@ -224,3 +224,8 @@ def test_command_is_quiet_when_its_reader_leaves() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+def test_the_document_that_the_project_started_from_holds_one_template() -> None:
+    [template] = read_templates(Path(__file__).parent / "seed.md")
+    assert template.count == template.distinct == 48_600
