@@ -170,7 +170,7 @@ class Release(BaseModel):
 
     def describe(self) -> str:
         """Where it lies and what was sent."""
-        sent = f"{self.uploaded_files:,} files uploaded" if self.uploaded_files else "cached: unchanged, nothing uploaded"
+        sent = f"{self.uploaded_files:,} files uploaded" if self.uploaded_files else "cached, nothing uploaded"
         return f"{self.uri} ({self.files:,} files, {self.bytes:,} bytes; {sent})"
 
 

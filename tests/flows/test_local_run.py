@@ -118,7 +118,7 @@ def test_a_run_ends_well_leaves_no_process_and_the_same_run_again_is_quick(
     assert second.process.wait(200) == 0, second.said
     assert second.running() == []
     assert second.said.count("Finished in state Cached") == 6
-    assert "unchanged, nothing uploaded" in second.said
+    assert "cached, nothing uploaded" in second.said
 
 
 @pytest.mark.slow

@@ -95,4 +95,4 @@ def test_descriptions_count() -> None:
     assert Samples(key="k", sha256="s", count=3, valid=None).describe() == "3 samples"
     assert Samples(key="k", sha256="s", count=3, valid=1).describe() == "3 samples, 1 of them sentences of the template"
     assert RELEASE.describe() == "d/n@v (2 files, 1,000 bytes; 1 files uploaded)"
-    assert "unchanged, nothing uploaded" in RELEASE.model_copy(update={"uploaded_files": 0}).describe()
+    assert "cached, nothing uploaded" in RELEASE.model_copy(update={"uploaded_files": 0}).describe()
