@@ -1,7 +1,7 @@
 # Two commands do everything, set-up included: `make train` and `make test`.
 # `make train ARGS="--corpus.num-documents 500"` passes parameters on.
 
-PYTHON ?= python3.11
+PYTHON ?= $(or $(shell command -v python3.11),python3)
 ARGS ?=
 
 .PHONY: train test test-slow lint lock clean
