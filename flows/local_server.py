@@ -5,6 +5,7 @@ that server is used and none is started. The child ends with its parent, also on
 so the run can still report its end.
 """
 
+import fcntl
 import os
 import socket
 import sys
@@ -48,11 +49,20 @@ def _start() -> str:
     command += ["prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--log-level", "error", "--lifespan", "on"]
     print(f"starting a Prefect server for this run (log: {log})", file=sys.stderr)
-    child = GuardedChild.start(
-        command, _environment(address), log
-    )  # ended at exit, after Prefect has sent its last logs
-    _wait(child, address, log)
+    with _one_start_at_a_time():
+        # The child is ended at exit, after Prefect has sent its last logs.
+        _wait(GuardedChild.start(command, _environment(address), log), address, log)
     return address
+
+
+@contextmanager
+def _one_start_at_a_time() -> Iterator[None]:
+    """Two servers that make the same new database at once spoil it for each other: the second start waits."""
+    home = get_current_settings().home
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "spinneret-start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _environment(address: str) -> dict[str, str]:
