@@ -1,7 +1,7 @@
 """Prepare: template → corpus → base model → tokens; needs no GPU. Command: `python flows/prepare.py`.
 
 What comes in: the parameters of corpus, tokens, model and training (for the seed and the preprocessed file). What it
-leaves: references to the corpus, the base model and the token blocks.
+leaves: references to the corpus, the base model, the token blocks and the corpus report.
 """
 
 from prefect import flow
@@ -11,7 +11,8 @@ from flows.command import run
 from tasks.base_model import make_base_model
 from tasks.corpus import check_sources, make_corpus
 from tasks.parameters import CorpusParameters, ModelParameters, TokenParameters, TrainingParameters
-from tasks.references import Corpus, ModelReference, TokenBlocks
+from tasks.references import Corpus, ModelReference, Report, TokenBlocks
+from tasks.report import make_report, show_report
 from tasks.tokens import make_tokens, save_preprocessed
 
 
@@ -23,6 +24,7 @@ class Prepared(BaseModel):
     corpus: Corpus
     base: ModelReference
     tokens: TokenBlocks
+    report: Report
 
 
 @flow(name="prepare", log_prints=True)
@@ -33,7 +35,7 @@ def prepare(
     model: ModelParameters = ModelParameters(),
     training: TrainingParameters = TrainingParameters(),
 ) -> Prepared:
-    """Spin the corpus, find or build the base model, tokenize and pack.
+    """Spin the corpus, find or build the base model, tokenize and pack, and report on the corpus.
 
     Args:
         corpus: Which texts the corpus is made of.
@@ -45,7 +47,9 @@ def prepare(
     base = make_base_model(made, model, training.seed)
     blocks = make_tokens(made, base, tokens, training)
     save_preprocessed(blocks, training)
-    return Prepared(corpus=made, base=base, tokens=blocks)
+    report = make_report(made, blocks, corpus.num_documents)
+    show_report(report)
+    return Prepared(corpus=made, base=base, tokens=blocks, report=report)
 
 
 if __name__ == "__main__":

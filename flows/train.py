@@ -24,7 +24,7 @@ from tasks.parameters import (
     TrainingParameters,
     flag,
 )
-from tasks.references import Release, Samples, Weights
+from tasks.references import Release, Report, Samples, Weights
 from tasks.release import check_destination, publish_release
 from tasks.samples import compare_samples, make_samples, pair_up
 from tasks.weights import finetuned_model
@@ -35,6 +35,7 @@ class Trained(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    report: Report
     before: Samples
     after: Samples
     weights: Weights
@@ -78,16 +79,17 @@ def train(  # noqa: PLR0913 the six groups
         ),
         release=release,
     )
-    return Trained(before=before, after=after, weights=weights, release=published)
+    return Trained(report=prepared.report, before=before, after=after, weights=weights, release=published)
 
 
 def summary(trained: Trained) -> str:
     """The end of a run, for the terminal."""
-    weights, release = trained.weights, trained.release
+    weights, release, floor = trained.weights, trained.release, trained.report.floor
     newest = f"{release.uri.rpartition('@')[0]}@latest"
     lines = [
         samples_table(pair_up(trained.before, trained.after), width=shutil.get_terminal_size((100, 24)).columns),
-        f"held-out loss  {weights.loss_before:.3f} before, {weights.loss_after:.3f} after (nats a token)",
+        f"held-out loss  {weights.loss_before:.3f} before, {weights.loss_after:.3f} after (nats a token)"
+        + ("" if floor is None else f"; the loss floor of the templates is {floor:.3f}"),
         f"release        {newest} (version {release.version[:12]})",
         f"use it         python flows/sample.py {shlex.quote('you can')}{_flags(trained)}",
     ]

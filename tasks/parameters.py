@@ -56,13 +56,52 @@ class CorpusParameters(Group):
     """Column (or JSON field) that holds the text in .csv, .jsonl and .parquet files."""
 
     num_documents: Annotated[int, Field(ge=2)] = 6000
-    """How many distinct documents to draw from the templates (all that they have, if they have fewer)."""
+    """How many distinct documents to draw from the templates (all that they have, if they have fewer). Own text is
+    taken whole."""
+
+    mix: Literal["derivations", "equal"] = "derivations"
+    """How several templates share `num_documents`: each derivation equally likely, or each template equally many."""
+
+    collapse_whitespace: bool = False
+    """Make every run of white space (line ends too) one space."""
+
+    ignore_case: bool = False
+    """Documents that differ in case only are duplicates; the text itself keeps its case."""
+
+    min_characters: Annotated[int | None, Field(ge=1)] = None
+    """Documents with fewer characters are rejected."""
+
+    max_characters: Annotated[int | None, Field(ge=1)] = None
+    """Documents with more characters are rejected."""
+
+    near_duplicates: Annotated[float | None, Field(gt=0, lt=1)] = None
+    """Reject a document of own text that shares at least this part of its runs of five words with another (MinHash;
+    0.7 is usual). Needs the library datasketch. Not for templates."""
+
+    split: Literal["line", "combination"] = "line"
+    """Hold out documents at random, or (templates only) every document with certain pairs of options: each option is
+    trained on, these pairs never."""
 
     eval_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the documents that is held out of training to measure the loss (10,000 documents at most)."""
+    """Share of the documents that is held out of training to measure the loss."""
+
+    max_eval_documents: Annotated[int, Field(ge=1)] = 10_000
+    """Most documents to hold out."""
+
+    order: Literal["shuffled", "sorted"] = "shuffled"
+    """Order of the documents in the corpus files: shuffled, or sorted by code point."""
 
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     """Seed of the drawing, the shuffling and the split."""
+
+    @model_validator(mode="after")
+    def _some_length_is_left(self) -> "CorpusParameters":
+        if self.min_characters and self.max_characters and self.min_characters > self.max_characters:
+            raise ValueError(
+                f"min_characters ({self.min_characters:,}) is larger than max_characters ({self.max_characters:,}): "
+                "lower it"
+            )
+        return self
 
     @field_validator("source", mode="before")
     @classmethod

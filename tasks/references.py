@@ -55,13 +55,19 @@ class Reference(BaseModel):
 
 
 class Corpus(Reference):
-    """`train.jsonl` and `eval.jsonl`, deduplicated and shuffled; `templates.json` with the templates they came from."""
+    """`train.jsonl` and `eval.jsonl`, deduplicated, in order; `sources.json`: what they came from and how they split.
+
+    read = documents + duplicates + empty + sum(rejected), documents = train_documents + eval_documents.
+    """
 
     stage = "corpus"
 
+    read: int
     documents: int
     duplicates: int
     empty: int
+    rejected: dict[str, int]
+    """Reason → documents."""
     train_documents: int
     eval_documents: int
     derivations: int | None
@@ -71,7 +77,8 @@ class Corpus(Reference):
         """Documents kept, dropped and split."""
         of = f" of {self.derivations:,}" if self.derivations else ""
         return (
-            f"{self.documents:,} documents{of} ({self.duplicates:,} duplicate, {self.empty:,} empty), "
+            f"{self.documents:,} documents{of} ({self.duplicates:,} duplicate, {self.empty:,} empty, "
+            f"{sum(self.rejected.values()):,} rejected), "
             f"{self.train_documents:,} to train on, {self.eval_documents:,} held out"
         )
 
@@ -99,6 +106,10 @@ class TokenBlocks(Reference):
     eval_blocks: int
     train_tokens: int
     eval_tokens: int
+    longest_document: int | None = None
+    """Tokens of the longest document, its end-of-text token included; None where the blocks came ready-made."""
+    documents_over_block: int | None = None
+    """Documents with more tokens than a block; None where the blocks came ready-made."""
 
     def describe(self) -> str:
         """Tokens and blocks."""
@@ -106,6 +117,21 @@ class TokenBlocks(Reference):
             f"{self.train_tokens:,} tokens in {self.train_blocks:,} blocks of {self.block_size:,} to train on, "
             f"{self.eval_tokens:,} in {self.eval_blocks:,} held out"
         )
+
+
+class Report(Reference):
+    """`report.json`: the figures of a corpus."""
+
+    stage = "report"
+
+    floor: float | None
+    """The lowest loss that a model can have on the held-out documents, in nats a token; None where it is not known."""
+    warnings: int
+
+    def describe(self) -> str:
+        """The floor, and how many warnings there are."""
+        floor = "no known loss floor" if self.floor is None else f"loss floor {self.floor:.3f} nats a token"
+        return f"{floor}, {self.warnings:,} {'warning' if self.warnings == 1 else 'warnings'}"
 
 
 class Weights(Reference):

@@ -17,6 +17,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import retry_can_help
+from tasks.corpus import templates_to_store
 from tasks.evaluation.card import model_card
 from tasks.folders import Facts, digest
 from tasks.parameters import Group, ReleaseParameters
@@ -132,7 +133,7 @@ def make_package(  # noqa: PLR0913 as above
     told["release"].pop("destination", None)  # where it lies is no property of a release
     files = {
         "samples.json": _json([vars(pair) for pair in pair_up(before, after)]),
-        "templates.json": (corpus.folder / "templates.json").read_text(encoding="utf-8"),
+        "templates.json": _json(templates_to_store(corpus)),
         "parameters.yaml": yaml.safe_dump(told, sort_keys=False, allow_unicode=True),
         "README.md": model_card(release.name, parameters["model"].model_dump()["name"], corpus, tokens, weights),
     }

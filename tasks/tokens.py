@@ -7,6 +7,7 @@ nothing lost: each document's tokens and its end-of-text token are in exactly on
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.references import Corpus, ModelReference, TokenBlocks
 from tasks.settings import find_file
 
-VERSION = 1
+VERSION = 2
 PREVIEWED = 20
 """Documents in the preview."""
 
@@ -88,16 +89,25 @@ def _fill_from_corpus(
     from tasks.modeling.tokenization import load_positions, load_tokenizer, tokenize
 
     tokenizer = load_tokenizer(base.load_from, base.revision)
-    texts = {split: read_jsonl_documents(corpus.folder / f"{split}.jsonl") for split in ("train", "eval")}
-    ids = {split: list(tokenize(texts[split], tokenizer, processes=processes)) for split in texts}
-    block_size = _block_size(tokens, load_positions(base.load_from, base.revision), ids["train"])
+    paths = {split: corpus.folder / f"{split}.jsonl" for split in ("train", "eval")}
+    ids = {
+        split: list(tokenize(read_jsonl_documents(path), tokenizer, processes=processes))
+        for split, path in paths.items()
+    }
+    lengths = [len(document) + 1 for document in chain(ids["train"], ids["eval"])]
+    block_size = _block_size(tokens, load_positions(base.load_from, base.revision), lengths[: len(ids["train"])])
     blocks = {split: pack(ids[split], eos_token_id=tokenizer.eos_token_id, block_size=block_size) for split in ids}
-    shown = zip(texts["train"][:PREVIEWED], ids["train"], strict=False)
+    shown = zip(islice(read_jsonl_documents(paths["train"]), PREVIEWED), ids["train"], strict=False)
     write_preview(
         folder / "preview.json",
         ({"text": text, "tokens": tokenizer.convert_ids_to_tokens(some), "ids": some} for text, some in shown),
     )
-    return _write(folder, blocks, block_size, tokenizer)
+    over = sum(length > block_size for length in lengths)
+    return {
+        **_write(folder, blocks, block_size, tokenizer),
+        "longest_document": max(lengths),
+        "documents_over_block": over,
+    }
 
 
 def _fill_from_file(base: ModelReference, training: TrainingParameters, folder: Path) -> Facts:
@@ -121,13 +131,12 @@ def _unpadded(some_rows: Iterable[Row]) -> list[list[int]]:
     ]
 
 
-def _block_size(tokens: TokenParameters, room: int, documents: Sequence[Sequence[int]]) -> int:
+def _block_size(tokens: TokenParameters, room: int, lengths: Sequence[int]) -> int:
     if tokens.block_size is not None and tokens.block_size > room:
         raise InputError(
             f"--tokens.block-size {tokens.block_size:,} is more than the {room:,} positions of the model; "
             f"use {room:,} or less, or leave it out."
         )
-    lengths = [len(document) + 1 for document in documents]
     return tokens.block_size or choose_block_size(lengths, max_positions=room)
 
 

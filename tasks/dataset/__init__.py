@@ -5,10 +5,12 @@ corpus, packed blocks of token ids, and the readable files of both. Plain Python
 tokenizer and no workflow engine is imported here, and pandas and pyarrow only when a table is read.
 """
 
-from tasks.dataset.files import read_jsonl_documents, write_documents
+from tasks.dataset.files import write_documents
+from tasks.dataset.mixing import share_out
+from tasks.dataset.normalisation import document_digest, normalise
 from tasks.dataset.packing import IGNORED_LABEL, Row, block_size_warning, choose_block_size, pack, rows
-from tasks.dataset.preparation import Counts, PreparedCorpus, document_digest, normalise, prepare
-from tasks.dataset.readers import DOCUMENT_SUFFIXES, file_digest, read_documents
+from tasks.dataset.preparation import Counts, prepare
+from tasks.dataset.readers import DOCUMENT_SUFFIXES, file_digest, read_documents, read_jsonl_documents
 from tasks.dataset.token_files import (
     PreviewEntry,
     TokenFile,
@@ -23,7 +25,6 @@ __all__ = [
     "DOCUMENT_SUFFIXES",
     "IGNORED_LABEL",
     "Counts",
-    "PreparedCorpus",
     "PreviewEntry",
     "Row",
     "TokenFile",
@@ -39,6 +40,7 @@ __all__ = [
     "read_jsonl_documents",
     "read_preprocessed",
     "rows",
+    "share_out",
     "write_blocks",
     "write_documents",
     "write_preprocessed",

@@ -54,7 +54,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def jsonl_documents(path: Path, column: str = "text") -> Iterator[str]:
+def read_jsonl_documents(path: Path, column: str = "text") -> Iterator[str]:
     """Iterate over the texts under one key of a JSONL file; blank lines are skipped.
 
     InputError with file and line if a line is not a JSON object, lacks the key, or its value is not text.
@@ -179,6 +179,6 @@ def _no_column(where: str, column: str, columns: list[str]) -> InputError:
 _READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
     ".txt": _txt_documents,
     ".csv": _csv_documents,
-    ".jsonl": jsonl_documents,
+    ".jsonl": read_jsonl_documents,
     ".parquet": _parquet_documents,
 }

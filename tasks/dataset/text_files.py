@@ -17,6 +17,7 @@ from typing import TextIO
 from tasks.errors import InputError
 
 BYTE_ORDER_MARK = "\ufeff"
+_BYTES_AT_ONCE = 2**20
 
 
 def open_bytes(path: Path) -> BufferedReader:
@@ -34,20 +35,26 @@ def open_bytes(path: Path) -> BufferedReader:
 def decode_lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""Yield (line number from 1, line without its end), decoded from strict UTF-8 and read as the caller goes on.
 
-    Lines end at "\n" only; the "\r" of a CRLF and a leading byte order mark are taken off. InputError at the first
-    byte that is not UTF-8, with file, line and byte offset.
+    Lines end at "\n" only; the "\r" of a CRLF and a leading byte order mark are taken off. InputError with
+    file, line and byte offset where a byte is not UTF-8, once the caller is within a mebibyte of it.
     """
     offset = 0
+    number = 1
     with open_bytes(path) as stream:
-        for number, raw in enumerate(stream, start=1):
+        while raw := b"".join(stream.readlines(_BYTES_AT_ONCE)):
             try:
-                line = raw.decode("utf-8")
+                text = raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise not_utf8(path, line=number, offset=offset + error.start, byte=raw[error.start]) from error
-            offset += len(raw)
+                line = number + raw.count(b"\n", 0, error.start)
+                raise not_utf8(path, line=line, offset=offset + error.start, byte=raw[error.start]) from error
+            lines = text.removesuffix("\n").split("\n")
             if number == 1:
-                line = line.removeprefix(BYTE_ORDER_MARK)
-            yield number, line.removesuffix("\n").removesuffix("\r")
+                lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
+            if "\r" in text:
+                lines = [line.removesuffix("\r") for line in lines]
+            yield from enumerate(lines, start=number)
+            number += len(lines)
+            offset += len(raw)
 
 
 def not_utf8(path: Path, *, line: int, offset: int, byte: int) -> InputError:

@@ -33,7 +33,9 @@ def samples_table(pairs: Sequence[Pair], *, width: int = 100) -> str:
     table.add_column("after", ratio=4, overflow="fold")
     for prompt, group in groupby(pairs, key=lambda pair: pair.prompt):
         for number, pair in enumerate(group):
-            table.add_row(Text(repr(prompt) if number == 0 else ""), Text(_line(pair.before)), Text(_line(pair.after)))
+            table.add_row(
+                Text(repr(prompt) if number == 0 else ""), Text(one_line(pair.before)), Text(one_line(pair.after))
+            )
         table.add_section()
     return plain(table, width=width)
 
@@ -41,14 +43,14 @@ def samples_table(pairs: Sequence[Pair], *, width: int = 100) -> str:
 def samples_markdown(pairs: Sequence[Pair]) -> str:
     """The pairs as a Markdown table for the UI; what a model wrote cannot break out of its cell."""
     lines = ["| prompt | before | after |", "| --- | --- | --- |"]
-    lines += [f"| {_cell(repr(pair.prompt))} | {_cell(pair.before)} | {_cell(pair.after)} |" for pair in pairs]
+    lines += [f"| {cell(repr(pair.prompt))} | {cell(pair.before)} | {cell(pair.after)} |" for pair in pairs]
     return "\n".join(lines) + "\n"
 
 
 def list_markdown(samples: Sequence[tuple[str, str]]) -> str:
     """Prompts and what was written after each, as a Markdown table for the UI."""
     lines = ["| prompt | sample |", "| --- | --- |"]
-    lines += [f"| {_cell(repr(prompt))} | {_cell(text)} |" for prompt, text in samples]
+    lines += [f"| {cell(repr(prompt))} | {cell(text)} |" for prompt, text in samples]
     return "\n".join(lines) + "\n"
 
 
@@ -60,13 +62,14 @@ def plain(renderable: Table, *, width: int) -> str:
     return console.file.getvalue()
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """One line, control characters shown as escapes: a terminal must not obey what a model wrote."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _cell(text: str) -> str:
-    escaped = _line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def cell(text: str) -> str:
+    """One line that no character of a Markdown table can be broken with; it is shown as it is."""
+    escaped = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for char in "\\`*_|[]":
         escaped = escaped.replace(char, f"&#{ord(char)};")
     return escaped

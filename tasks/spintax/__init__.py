@@ -5,9 +5,20 @@ enumerate their variants exactly. Only `{`, `|`, `}` and `\` are special; nothin
 `python -m tasks.spintax FILE_OR_TEXT` shows what a template holds.
 """
 
-from tasks.spintax.collection import draw_from
+from tasks.spintax.collection import count_distinct_of, draw_from
 from tasks.spintax.errors import SpintaxError, SpintaxWarning
+from tasks.spintax.holdout import Pair, choose_pairs
 from tasks.spintax.reading import parse_templates, read_templates
 from tasks.spintax.template import Template
 
-__all__ = ["SpintaxError", "SpintaxWarning", "Template", "draw_from", "parse_templates", "read_templates"]
+__all__ = [
+    "Pair",
+    "SpintaxError",
+    "SpintaxWarning",
+    "Template",
+    "choose_pairs",
+    "count_distinct_of",
+    "draw_from",
+    "parse_templates",
+    "read_templates",
+]

@@ -1,8 +1,9 @@
 """`python -m tasks.spintax FILE_OR_TEXT`: what a template holds, on the terminal.
 
-What comes in: a template file, a Markdown file, `-` for standard input, or the template itself. What it leaves: counts
-and warnings; or variants, one a line, with -n, --all or --index; or exit code 0 or 1 with --check. Exit code 2 and a
-sentence on standard error where the input cannot be used.
+What comes in: a template file, a Markdown file, `-` for standard input, or the template itself.
+What it leaves: counts and warnings; or variants, one a line, with -n, --all or --index; or exit code 0 or 1 with
+--check; or, with --watch, counts, warnings and draws anew each time the file is saved. Exit code 2 and a sentence on
+standard error where the input cannot be used, 130 after Ctrl-C.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from tasks.errors import InputError
 from tasks.spintax.collection import draw_from, pick
 from tasks.spintax.reading import parse_templates, read_templates
 from tasks.spintax.template import Template
+from tasks.spintax.watching import watch
 
 SHOWN_WARNINGS = 20
 
@@ -24,16 +26,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
+        _check_options(options)
+        if options.watch:
+            watch(options.template, lambda: _show(options))
         code = _run(options, _load(options.template))
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered is half a line
+        return 130
     except (InputError, IndexError) as error:
         sys.stdout.flush()
         _write(sys.stderr.buffer, f"{error}\n")
         return 2
     return code
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    if options.number is not None and options.number < 1:
+        raise InputError(f"-n {options.number}: cannot draw {options.number:,} variants; ask for 1 or more")
+    if options.watch and (options.all or options.index is not None or options.check is not None):
+        raise InputError("--watch shows counts, warnings and draws; give it alone or with -n")
+
+
+def _show(options: argparse.Namespace) -> None:
+    """Show what --watch shows each time: counts and warnings, and draws with -n; or what is wrong."""
+    try:
+        templates = read_templates(options.template)
+        for template in templates:
+            _write_lines(_describe(template))
+        if options.number is not None:
+            _run(options, templates)
+    except InputError as error:
+        _write(sys.stdout.buffer, f"{error}\n")
+    sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,10 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a template or Markdown file, - for standard input, or the template itself",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("-n", "--number", type=int, metavar="N", help="draw N variants, no derivation twice")
+    what.add_argument("-n", "--number", type=int, metavar="N", help="draw N variants, none twice")
     what.add_argument("--all", action="store_true", help="print every variant, in order")
     what.add_argument("--index", type=int, metavar="I", help="print variant I, from 0; negative: from the end")
     what.add_argument("--check", metavar="SENTENCE", help="exit with 1 unless the sentence is a variant")
+    parser.add_argument("--watch", action="store_true", help="show counts and draws again whenever the file is saved")
     parser.add_argument("--seed", type=int, default=0, help="the order of the draw (default: 0)")
     return parser
 
@@ -99,6 +128,8 @@ def _run(options: argparse.Namespace, templates: list[Template]) -> int:
 
 
 def _check(templates: list[Template], sentence: str) -> int:
+    r"""Say which template gives the sentence; "\r\n" in it is "\n", as in template files."""
+    sentence = sentence.replace("\r\n", "\n")
     for template in templates:
         index = template.index_of(sentence)
         if index is not None:

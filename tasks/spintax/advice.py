@@ -6,19 +6,25 @@ What comes in: a source, its tree and its counts. What it leaves: warnings in re
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 from tasks.spintax.errors import SpintaxWarning
+from tasks.spintax.nodes import GROUP, SEQUENCE, TEXT
 from tasks.spintax.parsing import MARK
 from tasks.spintax.source import Source
-from tasks.spintax.tree import Node, Tree
+from tasks.spintax.tree import Tree
+
+MAX_WARNINGS = 10_000
+"""Further ones of the same kind are left out: nobody reads them, and they would take more memory than the template."""
 
 _RANGE = re.compile(r"\s*\d+\s*(?:-|–|,|\.\.)\s*\d*\s*")
 _BACKSLASH = re.compile(MARK.pattern + r"|\\")
 
 
 def advise(source: Source, tree: Tree, distinct: int | None) -> tuple[SpintaxWarning, ...]:
-    """Return all warnings, ordered by place."""
-    found = [*_characters(source), *_groups(source, tree), *_spaces(source, tree)]
+    """Return all warnings, ordered by place; of characters, groups and spaces the first `MAX_WARNINGS` each."""
+    kinds = (_characters(source), _groups(source, tree), _spaces(source, tree))
+    found = [warning for kind in kinds for warning in islice(kind, MAX_WARNINGS)]
     if distinct is not None and distinct < tree.counts[0]:
         message = f"{tree.counts[0]:,} derivations give only {distinct:,} distinct variants, so some come up more often"
         found.append(source.warning("fewer-distinct", message, 0))
@@ -39,75 +45,96 @@ def _characters(source: Source) -> Iterator[SpintaxWarning]:
 
 
 def _groups(source: Source, tree: Tree) -> Iterator[SpintaxWarning]:
-    for index, node in enumerate(tree.nodes):
-        if node.kind == "group":
-            if len(node.children) > 1:
-                yield from _repeated(source, tree, node)
-            elif tree.nodes[index - 1].kind != "sequence" or not _is_double(tree, index):
-                yield _single(source, node)
+    forms = _forms(tree)
+    for node, kind in enumerate(tree.kinds):
+        if kind == GROUP:
+            if tree.stops[node + 1] < tree.stops[node]:
+                yield from _repeated(source, tree, node, forms)
+            elif not _is_double(tree, node):
+                yield _single(source, tree, node)
 
 
-def _is_double(tree: Tree, index: int) -> bool:
+def _is_double(tree: Tree, group: int) -> bool:
     """Tell whether this group is all that a one-option group holds, as in {{name}}: one warning is enough."""
-    parent = tree.nodes[index - 2] if index > 1 else None
-    return parent is not None and parent.kind == "group" and tree.nodes[index].end + 1 == parent.end
+    parent = tree.parents[group - 1]
+    return tree.kinds[parent] == GROUP and parent == group - 2 and tree.ends[group] + 1 == tree.ends[parent]
 
 
-def _single(source: Source, node: Node) -> SpintaxWarning:
-    inside = source.text[node.begin + 1 : node.end - 1]
-    shown = _shorten(source.text[node.begin : node.end])
-    if not inside:
+def _single(source: Source, tree: Tree, group: int) -> SpintaxWarning:
+    begin, end = tree.begins[group], tree.ends[group]
+    shown = _shorten(source.text, begin, end)
+    if end - begin == 2:
         message = r"'{}' is an empty group and prints nothing; remove it, or write \{\} for the characters"
-        return source.warning("empty-group", message, node.begin)
-    if _RANGE.fullmatch(inside):
+        return source.warning("empty-group", message, begin)
+    if _RANGE.fullmatch(source.text, begin + 1, end - 1):
+        inside = _shorten(source.text, begin + 1, end - 1)
         message = (
             rf"'{shown}' looks like a range, but prints '{inside}'; list the numbers with '|', or write \{{ and \}}"
         )
-        return source.warning("looks-like-range", message, node.begin)
+        return source.warning("looks-like-range", message, begin)
     message = (
         rf"'{shown}' has one option, which is always printed; add '|' and another, or write \{{ and \}} for braces"
     )
-    return source.warning("one-option", message, node.begin)
+    return source.warning("one-option", message, begin)
 
 
-def _repeated(source: Source, tree: Tree, node: Node) -> Iterator[SpintaxWarning]:
-    options = [tree.nodes[option] for option in node.children]
-    written = [source.text[option.begin : option.end] for option in options]
-    counts = Counter(written)
-    if len(counts) == len(written):
+def _forms(tree: Tree) -> list[int]:
+    """Number the nodes so that two have one number exactly where they are built alike from the same texts."""
+    numbers: dict[object, int] = {}
+    forms = [0] * tree.end
+    for node in range(tree.end - 1, 0, -1):
+        if tree.kinds[node] == TEXT:
+            form: object = tree.texts[node]
+        elif tree.stops[node] > node + 1 and tree.stops[node] == tree.stops[node + 1]:
+            form = (tree.kinds[node], forms[node + 1])
+        else:
+            form = (tree.kinds[node], *map(forms.__getitem__, tree.children(node)))
+        forms[node] = numbers.setdefault(form, len(numbers))
+    return forms
+
+
+def _repeated(source: Source, tree: Tree, group: int, forms: list[int]) -> Iterator[SpintaxWarning]:
+    options = tree.children(group)
+    taken = [forms[option] for option in options]
+    if len(set(taken)) == len(taken):
         return
-    seen: set[str] = set()
-    for option, text in zip(options, written, strict=True):
-        if text in seen and counts[text]:
-            name = f"the option '{_shorten(text)}'" if text else "the empty option"
-            message = f"{name} stands {counts[text]} times in this group, so it is drawn that much more often"
-            yield source.warning("repeated-option", message, option.begin)
-            counts[text] = 0
-        seen.add(text)
+    counts = Counter(taken)
+    seen: set[int] = set()
+    for option in options:
+        form = forms[option]
+        if form in seen and counts[form]:
+            begin, end = tree.begins[option], tree.ends[option]
+            name = f"the option '{_shorten(source.text, begin, end)}'" if end > begin else "the empty option"
+            message = f"{name} stands {counts[form]} times in this group, so it is drawn that much more often"
+            yield source.warning("repeated-option", message, begin)
+            counts[form] = 0
+        seen.add(form)
 
 
 def _spaces(source: Source, tree: Tree) -> Iterator[SpintaxWarning]:
     """Find two spaces in one text, or one at its end where another can follow."""
-    begins = [False] * (tree.end + 1)  # can reading on from this node print a space first?
-    for index in reversed(range(tree.end)):
-        node = tree.nodes[index]
-        if node.kind == "text":
-            begins[index] = node.text[0] == " "
-        else:
-            begins[index] = any(begins[child] for child in _entries(tree, index))
-    for index, node in enumerate(tree.nodes):
-        if "  " in node.text:
+    begins = _space_first(tree)
+    for node, text in enumerate(tree.texts):
+        if "  " in text:
             message = "two spaces stand side by side and are printed so"
-            yield source.warning("doubled-space", message, source.text.index("  ", node.begin))
-        elif node.text.endswith(" ") and begins[tree.follow[index]]:
+            yield source.warning("doubled-space", message, source.text.index("  ", tree.begins[node]))
+        elif text.endswith(" ") and begins[tree.follow[node]]:
             message = "this space can be followed by another one; move it into the options beside it"
-            yield source.warning("doubled-space", message, node.end - 1)
+            yield source.warning("doubled-space", message, tree.ends[node] - 1)
 
 
-def _entries(tree: Tree, index: int) -> list[int]:
-    node = tree.nodes[index]
-    return node.children if node.kind == "group" else node.children[:1] or [tree.follow[index]]
+def _space_first(tree: Tree) -> bytearray:
+    """Tell for each node, and for the end, whether reading on from it can print a space first."""
+    begins = bytearray(tree.end + 1)
+    for node in reversed(range(tree.end)):
+        if tree.kinds[node] == TEXT:
+            begins[node] = tree.texts[node][0] == " "
+        elif tree.kinds[node] == SEQUENCE:
+            begins[node] = begins[node + 1] if tree.stops[node] > node + 1 else begins[tree.follow[node]]
+        if begins[node] and tree.kinds[node] == SEQUENCE:
+            begins[tree.parents[node]] = 1  # a group is at hand before its own turn comes, as it stands lower
+    return begins
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:19]}…{text[-20:]}"
+def _shorten(text: str, begin: int, end: int) -> str:
+    return text[begin:end] if end - begin <= 40 else f"{text[begin : begin + 19]}…{text[end - 20 : end]}"

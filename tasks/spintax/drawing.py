@@ -1,13 +1,15 @@
 """Draws distinct derivations in a seeded order.
 
-What comes in: a tree, how many, a seed. What it leaves: texts, each derivation at most once, every one equally
-likely; the first n of a longer draw are the shorter draw.
+What comes in: trees, a seed, how many are likely to be taken. What it leaves: texts, each derivation once, every one
+equally likely, whichever tree it is of, in an order that depends on the counts and the seed only.
 Neighbouring slots are fused into tables of some thousand texts, so that a derivation is a few look-ups. From a
 few thousand draws on, and for counts up to 2^128, NumPy works out the numbers in chunks; the texts are the same.
 """
 
-from collections.abc import Iterator
-from itertools import islice
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from tasks.spintax.permutation import MULTIPLIERS, ROUNDS, SORT_LIMIT, Network, permute
@@ -29,31 +31,56 @@ _TABLE = 4096
 _TABLE_CHARS = 1_000_000
 
 
-def draw_texts(tree: Tree, number: int, seed: int) -> Iterator[str]:
-    """Yield `number` derivations (at most all) in the order of `seed`, as texts."""
-    count = tree.counts[0]
-    number = min(number, count)
-    tables = make_tables(tree) if number >= TABLES_FROM else None
-    if tables is None:
-        return map(tree.text_at, islice(permute(count, seed), number))
-    if number >= NUMPY_FROM and SORT_LIMIT < count <= 1 << 128:
-        return draw_chunks(tables, Network(count, seed), number)
-    return (look_up(tables, index) for index in islice(permute(count, seed), number))
+def draw_texts(trees: Sequence[Tree], seed: int, expected: int) -> Iterator[str]:
+    """Yield all derivations of these trees, as texts, in the order of `seed`.
+
+    `expected` decides how they are worked out, never what they are.
+    """
+    total = sum(tree.counts[0] for tree in trees)
+    if expected < NUMPY_FROM or not SORT_LIMIT < total <= 1 << 128:
+        return map(_reader(trees, expected), permute(total, seed))
+    network = Network(total, seed)
+    tables = make_tables(trees[0]) if len(trees) == 1 else None
+    if tables is not None:
+        return draw_chunks(tables, network, total)
+    return map(_reader(trees, expected), _draw_indices(network))
 
 
-def make_tables(tree: Tree) -> list[list[str]] | None:
+def _reader(trees: Sequence[Tree], expected: int) -> Callable[[int], str]:
+    """Return what turns an index into the text; it makes the tables of a tree when that is first drawn from."""
+    if len(trees) == 1:
+        return _reader_of(trees[0], expected, 1)
+    starts = [0, *accumulate(tree.counts[0] for tree in trees[:-1])]
+    readers: dict[int, Callable[[int], str]] = {}
+
+    def read(index: int) -> str:
+        number = bisect_right(starts, index) - 1
+        if number not in readers:
+            readers[number] = _reader_of(trees[number], expected, len(trees))
+        return readers[number](index - starts[number])
+
+    return read
+
+
+def _reader_of(tree: Tree, expected: int, trees: int) -> Callable[[int], str]:
+    tables = make_tables(tree, trees) if expected >= TABLES_FROM * trees else None
+    return tree.text_at if tables is None else partial(look_up, tables)
+
+
+def make_tables(tree: Tree, trees: int = 1) -> list[list[str]] | None:
     """Return the template as a row of lists of texts, one entry of each making a derivation; None if too large.
 
-    A list has at most a few thousand entries, unless it is one group of plain options.
+    A list has at most a few thousand entries, unless it is one group of plain options; less where it is one of many
+    `trees`.
     """
-    texts = [node.text for node in tree.nodes]
-    limit = max(16, min(_TABLE, _TABLE_CHARS // (tree.longest([len(text) for text in texts]) + 1)))
+    texts = tree.texts
+    limit = max(16, min(_TABLE // trees, _TABLE_CHARS // (tree.longest([len(text) for text in texts]) + 1)))
     tables: list[list[str]] = [[""]]
-    for item in reversed(tree.nodes[0].children):
+    for item in reversed(tree.children(0)):
         count = tree.counts[item]
         if count * len(tables[-1]) <= limit:
             tables[-1] = fuse([tree.expand(item, texts)], tables[-1])
-        elif count <= max(limit, len(tree.nodes[item].children)):
+        elif count <= max(limit, len(tree.children(item))):
             tables.append(tree.expand(item, texts))
         else:
             return None
@@ -81,6 +108,17 @@ def draw_chunks(tables: list[list[str]], network: Network, number: int) -> Itera
             digits, limbs = _divide(limbs, len(table))
             columns.append(list(map(table.__getitem__, digits.tolist())))
         yield from map("".join, zip(*reversed(columns), strict=True))
+
+
+def _draw_indices(network: Network) -> Iterator[int]:
+    """Yield all images of the network, a chunk at a time."""
+    import numpy as np
+
+    for begin in range(0, network.count, _CHUNK):
+        indices = np.arange(begin, min(begin + _CHUNK, network.count), dtype=np.uint64)
+        halves = (half.tolist() for half in _images(network, indices))
+        for left, right in zip(*halves, strict=True):
+            yield left << network.right_bits | right
 
 
 def _images(network: Network, indices: "Words") -> tuple["Words", "Words"]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import AnyStr, BinaryIO, Generic
 
+from tasks.spintax.nodes import GROUP
 from tasks.spintax.source import Source
 from tasks.spintax.tree import Tree, fuse
 
@@ -17,7 +18,7 @@ MAX_LINES = 1_000_000_000
 """More lines than this are refused by default: at 100 bytes a line they fill 100 GB."""
 
 _BLOCK = 2000
-_BLOCK_SIZE = 96 * 1024  # malloc returns blocks of 128 KiB and more to the system each time: 5 times slower
+_BLOCK_SIZE = 124 * 1024  # malloc returns blocks of 128 KiB and more to the system each time: 5 times slower
 
 
 def write_all(tree: Tree, source: Source, file: BinaryIO, limit: int) -> int:
@@ -30,23 +31,23 @@ def write_all(tree: Tree, source: Source, file: BinaryIO, limit: int) -> int:
     if tree.counts[0] > limit:
         message = f"the template has {tree.counts[0]:,} derivations, and at most {limit:,} are written out"
         raise source.error("too-many", message, "draw some of them instead, or raise the limit", 0)
-    for prefix, parts in _Blocks(tree, [node.text.encode() for node in tree.nodes], b"\n").walk():
+    for prefix, parts in _Blocks(tree, [text.encode() for text in tree.texts], b"\n").walk():
         file.write(prefix.join(parts))
     return tree.counts[0]
 
 
 def iterate(tree: Tree) -> Iterator[str]:
     """Yield every derivation in order."""
-    for prefix, parts in _Blocks(tree, [node.text for node in tree.nodes], "").walk():
+    for prefix, parts in _Blocks(tree, tree.texts, "").walk():
         for ending in islice(parts, 1, None):
             yield prefix + ending
 
 
 def refuse_newlines(tree: Tree, source: Source) -> None:
     """Raise `newline-in-line-output` where a derivation would take more than one line."""
-    for node in tree.nodes:
-        if "\n" in node.text or "\r" in node.text:
-            offset = min(place for place in map(source.text.find, "\n\r", [node.begin] * 2) if place >= 0)
+    for node, text in enumerate(tree.texts):
+        if "\n" in text or "\r" in text:
+            offset = min(place for place in map(source.text.find, "\n\r", [tree.begins[node]] * 2) if place >= 0)
             message = "an option holds a line break, so its variants cannot be written one a line"
             raise source.error("newline-in-line-output", message, "join the two lines", offset)
 
@@ -62,27 +63,47 @@ class _Blocks(Generic[AnyStr]):
         longest = tree.longest([len(text) for text in texts]) + 1
         self.limit = max(16, min(_BLOCK, _BLOCK_SIZE // longest))
         self.parts: Callable[[tuple[int, ...]], list[AnyStr]] = lru_cache(maxsize=64)(self._make_parts)
+        self.endings: Callable[[int], list[AnyStr]] = lru_cache(maxsize=4)(self._make_endings)
+        self.go_on: Callable[[int], tuple[AnyStr, int]] = lru_cache(maxsize=64)(self._go_on)
+        self.batches: Callable[[int], list[tuple[int, ...]]] = lru_cache(maxsize=64)(self._batches)
 
     def walk(self) -> Iterator[tuple[AnyStr, list[AnyStr]]]:
         """Yield the blocks in derivation order."""
-        tree = self.tree
-        stack: list[tuple[AnyStr, tuple[int, ...]]] = [(self.empty, (0,))]
+        pieces: list[AnyStr] = []  # what is read before the block; one list for all, as prefixes can be long and many
+        stack: list[tuple[int, tuple[int, ...]]] = [(0, (0,))]
         while stack:
-            prefix, nodes = stack.pop()
-            node = nodes[0]
-            if len(nodes) > 1 or tree.tails[node] <= self.limit:
-                yield prefix, self.parts(nodes)
-            elif tree.nodes[node].kind == "group":
-                stack.extend((prefix, batch) for batch in reversed(self._batches(node)))
+            size, nodes = stack.pop()
+            del pieces[size:]
+            if len(nodes) == 1:
+                shared, node = self.go_on(nodes[0])
+                if shared:
+                    pieces.append(shared)
+                nodes = (node,)
+            if len(nodes) > 1 or self.tree.tails[nodes[0]] <= self.limit:
+                yield self.empty.join(pieces), self.parts(nodes)
             else:
-                successor = tree.nodes[node].children[0] if tree.nodes[node].children else tree.follow[node]
-                stack.append((prefix + self.texts[node], (successor,)))
+                size = len(pieces)
+                stack.extend([(size, batch) for batch in self.batches(nodes[0])])
+
+    def _go_on(self, node: int) -> tuple[AnyStr, int]:
+        """Read what all derivations from this node on share: up to a block's beginning or a group of several options.
+
+        Return it, and the node at which it ends.
+        """
+        tree = self.tree
+        read: list[AnyStr] = []
+        while tree.tails[node] > self.limit:
+            if tree.kinds[node] == GROUP and tree.stops[node + 1] < tree.stops[node]:
+                break
+            read.append(self.texts[node])
+            node = node + 1 if tree.stops[node] > node + 1 else tree.follow[node]
+        return self.empty.join(read), node
 
     def _batches(self, group: int) -> list[tuple[int, ...]]:
-        """Split the options into runs, each of them one block where that is possible."""
+        """Split the options into runs, each of them one block where that is possible; the last run first."""
         batches: list[list[int]] = []
         room = 0
-        for option in self.tree.nodes[group].children:
+        for option in self.tree.children(group):
             size = self.tree.tails[option]
             if size <= room:
                 batches[-1].append(option)
@@ -90,17 +111,19 @@ class _Blocks(Generic[AnyStr]):
             else:
                 batches.append([option])
                 room = self.limit - size
-        return [tuple(batch) for batch in batches]
+        return [tuple(batch) for batch in reversed(batches)]
 
     def _make_parts(self, nodes: tuple[int, ...]) -> list[AnyStr]:
         """Return the empty part, then all that can be read from these sister nodes to the end."""
-        columns: list[list[AnyStr]] = [[]]
-        for node in nodes:
-            columns[0] += self.tree.expand(node, self.texts)
-        node = self.tree.follow[nodes[0]]
+        begun = [text for node in nodes for text in self.tree.expand(node, self.texts)]
+        parts = fuse([begun], self.endings(self.tree.follow[nodes[0]]))
+        parts.insert(0, self.empty)
+        return parts
+
+    def _make_endings(self, node: int) -> list[AnyStr]:
+        """Return all that can be read from this node to the end, and the end of the line."""
+        columns: list[list[AnyStr]] = []
         while node != self.tree.end:
             columns.append(self.tree.expand(node, self.texts))
             node = self.tree.follow[node]
-        parts = fuse(columns, [self.end])
-        parts.insert(0, self.empty)
-        return parts
+        return fuse(columns, [self.end])

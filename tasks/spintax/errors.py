@@ -29,7 +29,8 @@ class SpintaxError(InputError):
     """A template that cannot be used, with the place where it goes wrong.
 
     Codes: `unclosed`, `unexpected-close`, `too-deep`, `too-many`, `newline-in-line-output`, `not-unicode`.
-    `str()` is `name:line:column: message; hint`, then the shown line, then a caret. Can be pickled.
+    `str()` is `name:line:column: message; hint`, then the `picture`: the shown line, and a caret below the column.
+    Can be pickled.
     """
 
     def __init__(self, code: str, message: str, hint: str, place: Place) -> None:
@@ -41,10 +42,10 @@ class SpintaxError(InputError):
         self.name = place.name
         self.line = place.line
         self.column = place.column
-        self._excerpt = excerpt(place.shown, place.offset)
+        self.picture = excerpt(place.shown, place.offset)
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.line}:{self.column}: {self.message}; {self.hint}\n{self._excerpt}"
+        return f"{self.name}:{self.line}:{self.column}: {self.message}; {self.hint}\n{self.picture}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,83 +1,82 @@
 """Does a text belong to a template, and as which derivation.
 
-What comes in: a tree and a text. What it leaves: a yes or no, or the lowest derivation index.
-Both follow all readings at once, as sets of nodes that may begin at each offset: time grows with
-len(text) x nodes at worst, however ambiguous the template is.
+What comes in: a tree and a text. What it leaves: the options that the lowest derivation with this text takes.
+The search tries options from the left and goes back where the text does not go on, so what it finds first is the
+lowest; it never reads on from the same node at the same offset twice, so time and memory grow with
+len(text) x nodes at worst, however ambiguous the template is, and end at a limit.
 """
 
-from collections.abc import Iterator
-from heapq import heappop, heappush
-
+from tasks.spintax.errors import SpintaxError
+from tasks.spintax.nodes import GROUP, SEQUENCE
+from tasks.spintax.source import Source
 from tasks.spintax.tree import Tree
 
-Reach = dict[int, set[int]]
-"""Offset into the text → the nodes that may begin there (`tree.end`: nothing more to read)."""
+MAX_PLACES = 1_000_000
+"""Places (a node at an offset) remembered before a search is given up: some 100 MB and a second or two."""
 
 
-def contains(tree: Tree, text: str) -> bool:
-    """Return whether some derivation equals `text`."""
-    return any(offset == len(text) and tree.end in nodes for offset, nodes in _layers(tree, text))
+def find_options(tree: Tree, source: Source, text: str) -> list[int] | None:
+    """Return the options (as nodes, in reading order) of the lowest derivation that equals `text`, or None.
+
+    SpintaxError `too-many` where that takes more than `MAX_PLACES` places.
+    """
+    search = _Search(tree, text)
+    untried = search.untried
+    while untried:
+        option, offset, before = untried.pop()
+        del search.taken[before:]
+        search.taken.append(option)
+        if search.read_from(option, offset):
+            return search.taken[1:]  # less the whole
+        if len(search.seen) > MAX_PLACES:
+            raise _give_up(source)
+    return None
 
 
-def index_of(tree: Tree, text: str) -> int | None:
-    """Return the lowest index of a derivation that equals `text`, None where there is none."""
-    reach = dict(_layers(tree, text))
-    if tree.end not in reach.get(len(text), ()):
-        return None
-    alive = _alive(tree, text, reach)
-    index, offset, node = 0, 0, 0
-    while node != tree.end:
-        # The first living successor is the lowest option: indices order derivations by their choices, left to right.
-        offset, successor = next(step for step in _steps(tree, text, offset, node) if step[1] in alive.get(step[0], ()))
-        if tree.nodes[node].kind == "group":
-            choice = tree.nodes[node].children.index(successor)
-            index += tree.starts[node][choice] * tree.tails[tree.follow[node]]
-        node = successor
-    return index
+def _give_up(source: Source) -> SpintaxError:
+    message = f"telling whether this text is a variant takes more than {MAX_PLACES:,} steps, as options are alike"
+    return source.error("too-many", message, "ask about a shorter text, or make fewer options optional", 0)
 
 
-def _steps(tree: Tree, text: str, offset: int, node: int) -> Iterator[tuple[int, int]]:
-    """Yield where reading can go on after entering `node` at `offset`; always a higher node."""
-    if node == tree.end:
-        return
-    kind, children = tree.nodes[node].kind, tree.nodes[node].children
-    if kind == "group":
-        for option in children:
-            yield offset, option
-    elif kind == "sequence":
-        yield offset, children[0] if children else tree.follow[node]
-    elif text.startswith(tree.nodes[node].text, offset):
-        yield offset + len(tree.nodes[node].text), tree.follow[node]
+class _Search:
+    """The options taken so far, those not tried yet, and the nodes that were read from already."""
 
+    def __init__(self, tree: Tree, text: str) -> None:
+        self.tree = tree
+        self.text = text
+        self.taken: list[int] = []
+        self.seen: set[int] = set()
+        self.untried = [(0, 0, 0)]  # an option, the offset at which it begins, how many options are taken before it
 
-def _layers(tree: Tree, text: str) -> Iterator[tuple[int, set[int]]]:
-    """Yield, by ascending offset, the nodes that can begin there; offsets where none can are left out."""
-    pending: Reach = {0: {0}}
-    offsets = [0]
-    while offsets:
-        offset = heappop(offsets)
-        layer = pending.pop(offset)
-        stack = list(layer)
-        while stack:
-            for place, node in _steps(tree, text, offset, stack.pop()):
-                if place == offset:
-                    if node not in layer:
-                        layer.add(node)
-                        stack.append(node)
-                elif place in pending:
-                    pending[place].add(node)
-                else:
-                    pending[place] = {node}
-                    heappush(offsets, place)
-        yield offset, layer
+    def read_from(self, node: int, offset: int) -> bool:
+        """Read from a node to the end, taking first options; tell whether text and template end together."""
+        tree, text, width = self.tree, self.text, len(self.text) + 1
+        kinds, texts, stops, follow = tree.kinds, tree.texts, tree.stops, tree.follow
+        while True:
+            kind = kinds[node]
+            if kind == GROUP:
+                node = self._take_first(node, offset)
+                continue
+            if kind == SEQUENCE and stops[node] > node + 1:
+                node += 1
+                continue
+            if not text.startswith(texts[node], offset):  # "" for an empty option
+                return False
+            offset += len(texts[node])
+            node = follow[node]
+            if node == tree.end:
+                return offset == len(text)
+            if self.untried:  # else nothing can come here again
+                place = node * width + offset
+                if place in self.seen:
+                    return False
+                self.seen.add(place)
 
-
-def _alive(tree: Tree, text: str, reach: Reach) -> Reach:
-    """Return the part of `reach` from which the end of both text and template can be reached."""
-    alive: Reach = {len(text): {tree.end}}
-    for offset in sorted(reach, reverse=True):
-        living = alive.setdefault(offset, set())
-        for node in sorted(reach[offset], reverse=True):
-            if any(successor in alive.get(place, ()) for place, successor in _steps(tree, text, offset, node)):
-                living.add(node)
-    return alive
+    def _take_first(self, group: int, offset: int) -> int:
+        first = group + 1
+        if self.tree.stops[first] < self.tree.stops[group]:
+            others = self.tree.children(group)[:0:-1]
+            before = len(self.taken)
+            self.untried += [(option, offset, before) for option in others]
+        self.taken.append(first)
+        return first

@@ -11,14 +11,19 @@ What comes in: a source. What it leaves: its tree, or a SpintaxError at the brac
 
 import re
 
+from tasks.spintax.errors import SpintaxError
+from tasks.spintax.nodes import GROUP, SEQUENCE, Nodes
 from tasks.spintax.source import Source
-from tasks.spintax.tree import Node, Tree
+from tasks.spintax.tree import Tree
 
-MAX_DEPTH = 1000
+MAX_DEPTH = 100_000
 """Groups may stand inside one another this deep."""
 
 MARK = re.compile(r"\\[\\{|}]|[{|}]")
 """An escape, or one of the three characters that mean something."""
+
+_PIECE = re.compile(r"[{|}]|(?:[^{|}\\]+|\\[\\{|}]?)++")
+_ESCAPE = re.compile(r"\\([\\{|}])")
 
 
 def parse(source: Source) -> Tree:
@@ -27,90 +32,60 @@ def parse(source: Source) -> Tree:
     Raises SpintaxError `not-unicode`, `unclosed`, `unexpected-close`, `too-deep` or `too-many`.
     """
     _refuse_surrogates(source)
-    parser = _Parser(source)
-    for mark in MARK.finditer(source.text):
-        parser.take(mark.group(), mark.start())
-    return Tree(parser.finish(), source)
+    nodes = _read(source)
+    if "\\" in source.text:
+        nodes.texts = [_ESCAPE.sub(r"\1", text) if "\\" in text else text for text in nodes.texts]
+    return Tree(nodes, source)
 
 
-class _Parser:
-    """The nodes so far, the open groups, and the text that is being gathered."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.nodes = [Node("sequence", 0)]
-        self.groups: list[int] = []
-        self.sequences = [0]
-        self.pieces: list[str] = []
-        self.text_begin = 0
-        self.position = 0
-
-    def take(self, mark: str, begin: int) -> None:
-        """Take the text before the mark at `begin`, then the mark."""
-        self._gather(self.source.text[self.position : begin], self.position)
-        self.position = begin + len(mark)
-        if len(mark) == 2:
-            self._gather(mark[1], begin)
-        elif mark == "{":
-            self._open(begin)
-        elif mark == "}":
-            self._close(begin)
-        elif self.groups:
-            self._end_sequence(begin)
-            self._begin_option(begin + 1)
+def _read(source: Source) -> Nodes:
+    """Make the nodes in one loop with few calls: a template can have millions. Texts are as written."""
+    pieces = _PIECE.findall(source.text)
+    nodes = Nodes(2 * pieces.count("{") + len(pieces) + 2)
+    add, begins, ends, stops = nodes.add, nodes.begins, nodes.ends, nodes.stops
+    open_nodes = [add(SEQUENCE, 0, 0)]  # the whole, then groups and options in turn
+    outside: list[str] = []  # text out here is gathered, as a '|' in it is text too
+    position = 0
+    for piece in pieces:
+        if piece == "{":
+            if outside:
+                outside = nodes.add_outside(outside, position)
+            if len(open_nodes) > 2 * MAX_DEPTH:
+                raise _too_deep(source, position)
+            group = add(GROUP, open_nodes[-1], position)
+            open_nodes += (group, add(SEQUENCE, group, position + 1))
+        elif len(open_nodes) == 1:
+            if piece == "}":
+                raise _unexpected_close(source, position)
+            outside.append(piece)
+        elif piece == "}":
+            option, group = open_nodes.pop(), open_nodes.pop()
+            ends[option], ends[group] = position, position + 1
+            stops[option] = stops[group] = len(begins)
+        elif piece == "|":
+            option = open_nodes.pop()
+            ends[option], stops[option] = position, len(begins)
+            open_nodes.append(add(SEQUENCE, open_nodes[-1], position + 1))
         else:
-            self._gather(mark, begin)
+            nodes.add_text(open_nodes[-1], position, piece)
+        position += len(piece)
+    if len(open_nodes) > 1:
+        raise _unclosed(source, begins[open_nodes[1]])
+    return nodes.finish(outside, position)
 
-    def finish(self) -> list[Node]:
-        """Take the rest of the text and return all nodes."""
-        end = len(self.source.text)
-        self._gather(self.source.text[self.position :], self.position)
-        if self.groups:
-            begin = self.nodes[self.groups[0]].begin
-            hint = r"add '}', or write \{ for a literal '{'"
-            raise self.source.error("unclosed", "this '{' is never closed", hint, begin)
-        self._end_sequence(end)
-        return self.nodes
 
-    def _gather(self, piece: str, begin: int) -> None:
-        if not piece:
-            return
-        if not self.pieces:
-            self.text_begin = begin
-        self.pieces.append(piece)
+def _too_deep(source: Source, offset: int) -> SpintaxError:
+    message = f"more than {MAX_DEPTH:,} groups stand inside one another here"
+    return source.error("too-deep", message, r"close some, or write \{ for a literal '{'", offset)
 
-    def _flush(self, end: int) -> None:
-        """Make a node of the text gathered up to `end`."""
-        if self.pieces:
-            self._add(Node("text", self.text_begin, end, "".join(self.pieces)), self.sequences[-1])
-            self.pieces = []
 
-    def _add(self, node: Node, parent: int) -> int:
-        self.nodes[parent].children.append(len(self.nodes))
-        self.nodes.append(node)
-        return len(self.nodes) - 1
+def _unexpected_close(source: Source, offset: int) -> SpintaxError:
+    hint = r"add '{' before it, or write \} for a literal '}'"
+    return source.error("unexpected-close", "this '}' closes no group", hint, offset)
 
-    def _open(self, begin: int) -> None:
-        if len(self.groups) == MAX_DEPTH:
-            message = f"more than {MAX_DEPTH:,} groups stand inside one another here"
-            raise self.source.error("too-deep", message, r"close some, or write \{ for a literal '{'", begin)
-        self._flush(begin)
-        self.groups.append(self._add(Node("group", begin), self.sequences[-1]))
-        self._begin_option(begin + 1)
 
-    def _begin_option(self, begin: int) -> None:
-        self.sequences.append(self._add(Node("sequence", begin), self.groups[-1]))
-
-    def _end_sequence(self, end: int) -> None:
-        self._flush(end)
-        self.nodes[self.sequences.pop()].end = end
-
-    def _close(self, begin: int) -> None:
-        if not self.groups:
-            hint = r"add '{' before it, or write \} for a literal '}'"
-            raise self.source.error("unexpected-close", "this '}' closes no group", hint, begin)
-        self._end_sequence(begin)
-        self.nodes[self.groups.pop()].end = begin + 1
+def _unclosed(source: Source, offset: int) -> SpintaxError:
+    return source.error("unclosed", "this '{' is never closed", r"add '}', or write \{ for a literal '{'", offset)
 
 
 def _refuse_surrogates(source: Source) -> None:

@@ -1,103 +1,191 @@
-"""A parsed template as flat lists: no operation on it recurses, so no depth of braces can overflow.
+"""A parsed template: no operation on it recurses, so no depth of braces can overflow.
 
-What comes in: the parser's nodes in reading order (a parent stands before its children, node 0 is the whole).
-What it leaves: for each node its count of derivations, its `follow` (the node read after it, or `end`) and its
-`tail` (the derivations of all that is read from it on). As every step goes to a higher number, one loop from
-the back computes each list, and a derivation is a walk from node 0 to `end`.
+What comes in: the parser's nodes in reading order.
+What it leaves: for each node its count of derivations, and its `follow`, the node read after it, or `end`. As every
+step goes to a higher number, one loop over the nodes computes each column, and it is computed when first asked for.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from array import array
+from bisect import bisect_left, bisect_right
+from functools import cached_property
 from itertools import accumulate
-from typing import AnyStr, Literal
+from typing import AnyStr
 
+from tasks.spintax.nodes import GROUP, SEQUENCE, Nodes, count_derivations
 from tasks.spintax.source import Source
 
-MAX_DIGITS = 4000
-"""A count may have this many digits: Python refuses to print integers of more than 4,300."""
+TAIL_LIMIT = 1 << 60
+"""Where `Tree.tails` stop growing."""
 
-
-@dataclass(slots=True)
-class Node:
-    """A piece of a template: `text` (never empty), `sequence` (of texts and groups) or `group` (of sequences).
-
-    `begin` and `end` are offsets into the source; a group's include its braces.
-    """
-
-    kind: Literal["text", "sequence", "group"]
-    begin: int
-    end: int = 0
-    text: str = ""
-    children: list[int] = field(default_factory=list)
+_SMALL = 1 << 64
 
 
 class Tree:
     """The nodes of one template and what is derived from them; never changed once built."""
 
-    def __init__(self, nodes: list[Node], source: Source) -> None:
-        """Count the derivations; SpintaxError `too-many` past 10^4000."""
-        self.nodes = nodes
-        self.end = len(nodes)
-        self.follow = _follow(nodes)
-        self.counts = _counts(nodes, source)
-        self.stops = [index + 1 for index in range(self.end)]  # one past the last node of each subtree
-        self.tails = [1] * (self.end + 1)
-        self.starts: dict[int, list[int]] = {}  # group → the index at which each option begins
-        for index in reversed(range(self.end)):
-            count, tail = self.counts[index], self.tails[self.follow[index]]
-            self.tails[index] = tail if count == 1 else count * tail
-            children = nodes[index].children
-            if children:
-                self.stops[index] = self.stops[children[-1]]
-            if nodes[index].kind == "group":
-                self.starts[index] = [0, *accumulate(self.counts[child] for child in children[:-1])]
+    def __init__(self, nodes: Nodes, source: Source) -> None:
+        """Count the derivations; SpintaxError `too-many` past 10^4000, or 100 MB of counts."""
+        self.kinds = nodes.kinds
+        self.parents = nodes.parents
+        self.begins = nodes.begins
+        self.ends = nodes.ends
+        self.stops = nodes.stops
+        self.texts = nodes.texts
+        self.end = len(nodes.kinds)
+        self.counts = count_derivations(nodes, source)
+        self._children: dict[int, list[int]] = {}
+        self._starts: dict[int, list[int]] = {}
 
-    def walk(self, index: int) -> Iterator[tuple[int, int]]:
-        """Yield the texts and groups of derivation `index` in reading order, each with the option taken (texts: 0)."""
-        node = 0
-        while node != self.end:
-            kind, children = self.nodes[node].kind, self.nodes[node].children
-            if kind == "group":
-                weight = self.tails[self.follow[node]]
-                starts = self.starts[node]
-                choice = bisect_right(starts, index // weight) - 1
-                index -= starts[choice] * weight
-                yield node, choice
-                node = children[choice]
-            elif kind == "sequence" and children:
-                node = children[0]
-            else:
-                yield node, 0
-                node = self.follow[node]
+    def children(self, node: int) -> list[int]:
+        """Return the children in order; lists of several are kept, so that each is made once."""
+        found = self._children.get(node)
+        if found is None:
+            found = []
+            child, stop = node + 1, self.stops[node]
+            while child < stop:
+                found.append(child)
+                child = self.stops[child]
+            if len(found) > 1:
+                self._children[node] = found
+        return found
+
+    @cached_property
+    def follow(self) -> "array[int]":
+        """The node that is read after each one; for the option of a group, what is read after the group."""
+        follow = array("I", [self.end]) * self.end
+        kinds, stops, parents = self.kinds, self.stops, self.parents
+        for node in range(1, self.end):
+            parent, stop = parents[node], stops[node]
+            follow[node] = stop if stop < stops[parent] and kinds[parent] == SEQUENCE else follow[parent]
+        return follow
+
+    @cached_property
+    def tails(self) -> list[int]:
+        """How many derivations there are of all that is read from each node on, at most 2^60; [end] is 1."""
+        tails = [1] * (self.end + 1)
+        for node in reversed(range(self.end)):
+            tail, count = tails[self.follow[node]], self.counts[node]
+            tails[node] = tail if count == 1 else min(count, TAIL_LIMIT) * tail
+            tails[node] = min(tails[node], TAIL_LIMIT)
+        return tails
+
+    @cached_property
+    def cores(self) -> "array[int]":
+        """For each node the node in it at which its derivations part; what stands around it all of them share."""
+        cores = array("I", range(self.end))
+        counts, parents = self.counts, self.parents
+        for node in range(self.end - 1, 0, -1):
+            count = counts[node]
+            if count > 1 and counts[parents[node]] == count:
+                cores[parents[node]] = cores[node]
+        return cores
 
     def text_at(self, index: int) -> str:
         """Return derivation `index`, 0 <= index < count."""
-        return "".join([self.nodes[node].text for node, _ in self.walk(index)])
+        counts, parts = self.counts, []
+        stack: list[tuple[int, int] | str] = [(0, index)]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, str):
+                parts.append(item)
+                continue
+            node, index = item
+            if counts[node] == 1:
+                parts.append(self.texts[node] or self.print_only(node))
+                continue
+            core = self.cores[node]
+            if core != node:
+                parts.append("".join(self.texts[node:core]))
+                stack.append("".join(self.texts[self.stops[core] : self.stops[node]]))
+            if self.kinds[core] == GROUP:
+                choice, rest = self.choose(core, index)
+                stack.append((self.children(core)[choice], rest))
+            else:
+                stack += self.divide(core, index)
+        return "".join(parts)
+
+    def print_only(self, node: int) -> str:
+        """Return what a node of one derivation prints."""
+        return "".join(self.texts[node : self.stops[node]])
+
+    def divide(self, sequence: int, index: int) -> list[tuple[int, int]]:
+        """Return the children of a sequence, from the right, each with the derivation that it has in number `index`."""
+        divided = []
+        for child in reversed(self.children(sequence)):
+            count = self.counts[child]
+            digit = 0
+            if count > 1:
+                index, digit = divmod(index, count)
+            divided.append((child, digit))
+        return divided
+
+    def choose(self, group: int, index: int) -> tuple[int, int]:
+        """Return the option that holds derivation `index` of a group, and which of the option's it is."""
+        options, count = self.children(group), self.counts[group]
+        if count == len(options):
+            return index, 0
+        if count < _SMALL:
+            starts = self._starts.get(group)
+            if starts is None:
+                starts = self._starts[group] = [0, *accumulate(self.counts[option] for option in options[:-1])]
+            choice = bisect_right(starts, index) - 1
+            return choice, index - starts[choice]
+        choice = 0  # starts that are huge are not kept
+        while index >= self.counts[options[choice]]:
+            index -= self.counts[options[choice]]
+            choice += 1
+        return choice, index
+
+    def index_of(self, options: list[int]) -> int:
+        """Return the index of the derivation that takes these options, given in reading order."""
+        index, counts = 0, self.counts
+        below: dict[int, int] = {}  # group → which of its derivations
+        for option in reversed([0, *options]):
+            index = 0
+            for child in self.children(option):
+                if counts[child] > 1:
+                    index = index * counts[child] + below.pop(child)
+            if option and counts[group := self.parents[option]] > 1:
+                sisters = self.children(group)
+                choice = bisect_left(sisters, option)
+                plain = counts[group] == len(sisters)
+                below[group] = index + (choice if plain else sum(counts[sister] for sister in sisters[:choice]))
+        return index
 
     def longest(self, sizes: list[int]) -> int:
         """Return the size of the longest derivation, where `sizes` holds that of what each text node prints."""
-        longest = sizes.copy()
-        for index in reversed(range(self.end)):
-            children = [longest[child] for child in self.nodes[index].children]
-            if children:
-                longest[index] = max(children) if self.nodes[index].kind == "group" else sum(children)
+        longest, kinds, parents = sizes.copy(), self.kinds, self.parents
+        for node in range(self.end - 1, 0, -1):
+            parent, size = parents[node], longest[node]
+            if kinds[parent] == SEQUENCE:
+                longest[parent] += size
+            elif size > longest[parent]:
+                longest[parent] = size
         return longest[0]
 
     def expand(self, node: int, texts: list[AnyStr]) -> list[AnyStr]:
-        """Return every derivation of one node in order; `texts` holds what each text node prints."""
-        empty = texts[0][:0]
-        made: dict[int, list[AnyStr]] = {}
-        for index in reversed(range(node, self.stops[node])):
-            children = [made.pop(child) for child in self.nodes[index].children]
-            kind = self.nodes[index].kind
-            if kind == "text":
-                made[index] = [texts[index]]
-            elif kind == "group":
-                made[index] = children[0] if len(children) == 1 else [text for option in children for text in option]
-            else:
-                made[index] = fuse(children, [empty])
-        return made[node]
+        """Return every derivation of one node in order; `texts` holds what each node prints itself.
+
+        Work is done only where readings part: however many braces stand around an alternative, its texts are copied
+        once for all of them.
+        """
+        made: dict[int, list[AnyStr]] = {}  # core → its derivations
+        counts, cores, stops, empty = self.counts, self.cores, self.stops, texts[0][:0]
+
+        def take(node: int) -> list[AnyStr]:
+            if counts[node] == 1:
+                return [empty.join(texts[node : stops[node]])]
+            core = cores[node]
+            left, right = empty.join(texts[node:core]), empty.join(texts[stops[core] : stops[node]])
+            return [left + text + right for text in made.pop(core)] if left or right else made.pop(core)
+
+        for index in reversed(range(node, stops[node])):
+            if counts[index] == 1 or cores[index] != index:
+                continue
+            columns = [take(child) for child in self.children(index)]
+            joined = self.kinds[index] == GROUP
+            made[index] = [text for column in columns for text in column] if joined else fuse(columns, [empty])
+        return take(node)
 
 
 def fuse(columns: list[list[AnyStr]], tail: list[AnyStr]) -> list[AnyStr]:
@@ -120,32 +208,3 @@ def fuse(columns: list[list[AnyStr]], tail: list[AnyStr]) -> list[AnyStr]:
         return tail
     left = empty.join(reversed(single))
     return [left + right for right in tail]
-
-
-def _follow(nodes: list[Node]) -> list[int]:
-    follow = [len(nodes)] * len(nodes)
-    for index, node in enumerate(nodes):
-        if node.kind == "group":
-            for option in node.children:
-                follow[option] = follow[index]
-        elif node.children:
-            for child, following in zip(node.children, [*node.children[1:], follow[index]], strict=True):
-                follow[child] = following
-    return follow
-
-
-def _counts(nodes: list[Node], source: Source) -> list[int]:
-    """Count bottom-up, stopping at the first node past the limit so that no number grows without bound."""
-    limit: int = 10**MAX_DIGITS
-    counts = [1] * len(nodes)
-    for index in reversed(range(len(nodes))):
-        node = nodes[index]
-        if node.kind == "group":
-            counts[index] = sum(counts[option] for option in node.children)
-        for child in node.children if node.kind == "sequence" else ():
-            if counts[child] > 1:
-                counts[index] *= counts[child]
-            if counts[index] > limit:
-                message = f"with this group the template has more than 10^{MAX_DIGITS} derivations"
-                raise source.error("too-many", message, "split it into several templates", nodes[child].begin)
-    return counts

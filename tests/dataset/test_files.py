@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tasks.dataset import prepare, read_documents, read_jsonl_documents, write_documents, write_preprocessed
 from tasks.dataset.text_files import write_whole
 from tasks.errors import InputError
+from tasks.parameters import CorpusParameters
 
 DOCUMENTS = ["caf\u00e9 \u2028 {a|b}", "two\nlines\r\n", '"quoted" \\', "", "\ufeffmark", "NA", "\x00\u0085"]
 
@@ -16,7 +18,7 @@ DOCUMENTS = ["caf\u00e9 \u2028 {a|b}", "two\nlines\r\n", '"quoted" \\', "", "\uf
 def test_documents_come_back_unchanged_and_in_order(tmp_path: Path) -> None:
     path = tmp_path / "corpus.jsonl"
     assert write_documents(path, iter(DOCUMENTS)) == len(DOCUMENTS)
-    assert read_jsonl_documents(path) == DOCUMENTS
+    assert list(read_jsonl_documents(path)) == DOCUMENTS
     assert list(read_documents(path)) == DOCUMENTS
 
 
@@ -27,25 +29,28 @@ def test_the_file_is_readable_utf_8_with_a_document_a_line(tmp_path: Path) -> No
 
 
 def test_a_prepared_corpus_fed_back_is_the_same_corpus(tmp_path: Path) -> None:
-    path = tmp_path / "corpus.jsonl"
-    corpus = prepare(["b\r\n", "cafe\u0301", "a\nb", "c", "b"], seed=3)
-    write_documents(path, [*corpus.train, *corpus.evaluation])
-    again = prepare(read_documents(path), seed=3)
-    assert (again.train, again.evaluation) == (corpus.train, corpus.evaluation)
+    one, again = tmp_path / "one", tmp_path / "again"
+    one.mkdir()
+    again.mkdir()
+    prepare(["b\r\n", "cafe\u0301", "a\nb", "c", "b"], one, CorpusParameters(seed=3))
+    parts = [read_documents(one / name) for name in ("train.jsonl", "eval.jsonl")]
+    prepare(chain(*parts), again, CorpusParameters(seed=3))
+    for name in ("train.jsonl", "eval.jsonl"):
+        assert (again / name).read_bytes() == (one / name).read_bytes()
 
 
 def test_no_documents_come_back_as_none(tmp_path: Path) -> None:
     write_documents(tmp_path / "corpus.jsonl", [])
-    assert read_jsonl_documents(tmp_path / "corpus.jsonl") == []
+    assert list(read_jsonl_documents(tmp_path / "corpus.jsonl")) == []
 
 
 def test_a_damaged_or_missing_corpus_is_named(tmp_path: Path) -> None:
     path = tmp_path / "corpus.jsonl"
     path.write_text('{"text": "a"}\n{"te')
     with pytest.raises(InputError, match=r"corpus\.jsonl:2: not JSON"):
-        read_jsonl_documents(path)
+        list(read_jsonl_documents(path))
     with pytest.raises(InputError, match="there is no such file"):
-        read_jsonl_documents(tmp_path / "gone.jsonl")
+        list(read_jsonl_documents(tmp_path / "gone.jsonl"))
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -57,7 +62,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     write_documents(path, ["old"])
     with pytest.raises(RuntimeError, match="half way"):
         write_documents(path, documents())
-    assert read_jsonl_documents(path) == ["old"]
+    assert list(read_jsonl_documents(path)) == ["old"]
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -3,12 +3,14 @@
 import hashlib
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pandas
 import pytest
 
 from tasks.dataset import DOCUMENT_SUFFIXES, file_digest, read_documents
+from tasks.dataset.text_files import decode_lines
 from tasks.errors import InputError
 
 
@@ -81,10 +83,19 @@ def test_an_ending_in_capitals_is_known(tmp_path: Path) -> None:
 
 
 def test_documents_come_before_the_whole_file_is_read(tmp_path: Path) -> None:
-    documents = read_documents(a_file(tmp_path, "own.txt", b"good\nbad \xff\n"))
-    assert next(documents) == "good"
-    with pytest.raises(InputError, match=r"own\.txt:2"):
-        next(documents)
+    lines = 2**20 // 8
+    documents = read_documents(a_file(tmp_path, "own.txt", b"1234567\n" * lines + b"good\nbad \xff\n"))
+    assert list(islice(documents, lines)) == ["1234567"] * lines
+    with pytest.raises(InputError, match=rf"own\.txt:{lines + 2}: byte 0xff at offset {8 * lines + 9:,} of the file"):
+        list(documents)
+
+
+def test_a_file_of_several_blocks_is_read_whole_and_its_lines_are_counted(tmp_path: Path) -> None:
+    texts = [f"\ufeff{number} caf\u00e9 \u2028 {'x' * (number % 50)}" for number in range(60_000)]
+    path = a_file(tmp_path, "own.txt", b"\xef\xbb\xbf" + "\r\n".join(texts).encode())
+    assert path.stat().st_size > 2 * 2**20
+    assert list(read_documents(path)) == texts
+    assert [number for number, _ in decode_lines(path)] == list(range(1, len(texts) + 1))
 
 
 @pytest.mark.parametrize(

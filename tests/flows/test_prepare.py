@@ -62,7 +62,7 @@ def as_markdown(path: Path) -> Path:
 def documents_of(source: Path) -> tuple[set[str], int]:
     """The documents of the corpus of a source, and the number of templates that it keeps."""
     made = make_corpus(CorpusParameters(source=(str(source),)))
-    texts = [read_jsonl_documents(made.folder / f"{split}.jsonl") for split in ("train", "eval")]
+    texts = [list(read_jsonl_documents(made.folder / f"{split}.jsonl")) for split in ("train", "eval")]
     assert [len(split) for split in texts] == [made.train_documents, made.eval_documents]
     return set(texts[0] + texts[1]), len(load_templates(made))
 

@@ -1,6 +1,7 @@
 """The whole line, small and real: a run, the same run again, and runs that go on from it."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,16 @@ import pytest
 import yaml
 
 from flows.command_line import read_parameters
+from flows.prepare import prepare
 from flows.sample import sample, summary, write
 from flows.train import summary as train_summary
 from flows.train import train
+from tasks.evaluation.corpus_report import report_markdown
 from tasks.folders import read_manifest
 from tasks.parameters import Group, ModelParameters, ReleaseParameters, SampledModelParameters, SamplingParameters
 from tasks.references import ModelReference
 from tasks.release import fetch_release, latest
+from tasks.report import read_report
 from tasks.samples import read_samples
 from tasks.settings import settings
 from tests.flows import asking
@@ -37,7 +41,7 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
 def test_a_run_leaves_each_stage_whole(first: Run) -> None:
     stages = {path.name: list(path.iterdir()) for path in (first.place / "data").iterdir()}
     assert {name: len(made) for name, made in stages.items()} == {
-        "corpus": 1, "base": 1, "tokens": 1, "weights": 1, "samples": 2, "release": 1,
+        "corpus": 1, "base": 1, "tokens": 1, "report": 1, "weights": 1, "samples": 2, "release": 1,
     }  # fmt: skip
     assert all(read_manifest(folder) is not None for made in stages.values() for folder in made)
     assert first.left.weights.steps == 3
@@ -75,7 +79,8 @@ def test_the_second_time_every_stage_is_cached_and_nothing_is_written(again: Run
     assert asking.states(second.id) == {
         "check destination": ["Completed"], "make corpus": ["Cached"],
         "make base model": ["Cached"], "make tokens": ["Cached"],
-        "save preprocessed data": ["Completed"], "make samples": ["Cached", "Cached"], "make weights": ["Cached"],
+        "save preprocessed data": ["Completed"], "make report": ["Cached"], "show report": ["Completed"],
+        "make samples": ["Cached", "Cached"], "make weights": ["Cached"],
         "compare samples": ["Completed"], "publish release": ["Completed"],
     }  # fmt: skip
     assert stamps(settings().data) == kept
@@ -114,6 +119,27 @@ def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first
     assert f"{first.left.weights.loss_after:.3f} after training" in shown.data
     [progress] = asking.read_artifacts(first.id, "training")
     assert (progress.type, progress.data) == ("progress", 100)
+
+
+def test_the_ui_shows_the_corpus_report_and_so_it_does_where_everything_was_done_before(again: Run) -> None:
+    report = read_report(again.left.report)
+    assert report.floor.nats_per_document == pytest.approx(math.log(36))
+    assert again.left.report.floor == report.floor.nats_per_token
+    [shown] = asking.read_artifacts(again.id, "corpus-report")
+    assert (shown.type, shown.data) == ("markdown", report_markdown(report))
+    made = stamps(again.left.report.folder)
+    prepared = prepare(corpus=again.told["corpus"], training=again.told["training"], return_state=True)
+    assert prepared.result().report == again.left.report
+    assert stamps(again.left.report.folder) == made, "it is shown again, not made again"
+    [shown_again] = asking.read_artifacts(run_of(prepared), "corpus-report")
+    assert shown_again.data == shown.data
+
+
+def test_the_summary_tells_the_loss_floor_where_there_is_one(again: Run) -> None:
+    floor = again.left.report.floor
+    assert f"; the loss floor of the templates is {floor:.3f}\n" in train_summary(again.left)
+    without = again.left.report.model_copy(update={"floor": None})
+    assert "floor" not in train_summary(again.left.model_copy(update={"report": without}))
 
 
 def test_the_summary_shows_the_samples_and_how_to_use_the_release(again: Run) -> None:
@@ -185,7 +211,7 @@ def test_a_folder_can_be_sampled(again: Run) -> None:
 
 def test_references_hold_no_path(first: Run) -> None:
     results: list[dict[str, Any]] = [json.loads(path.read_text()) for path in (first.place / "results").iterdir()]
-    assert len(results) == 6
+    assert len(results) == 7
     text = "".join(json.dumps(result["result"]) for result in results)
     assert str(first.place) not in text
     assert ModelReference.model_fields["path"].default is None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import InputError
-from tasks.spintax import Template, draw_from, parse_templates
+from tasks.spintax import SpintaxError, Template, count_distinct_of, draw_from, parse_templates
 from tasks.spintax.collection import pick
 from tasks.spintax.drawing import _divide, draw_chunks, draw_texts, look_up, make_tables
 from tasks.spintax.permutation import Network, permute
@@ -66,7 +66,7 @@ def test_shorter_draw_begins_the_longer_one(template: Template) -> None:
         assert list(template.draw(number, 3)) == longest[:number]
 
 
-def test_draw_never_repeats_a_derivation() -> None:
+def test_draw_never_repeats_a_text() -> None:
     assert len(set(HUGE.draw(20_000, 1))) == 20_000
     everything = list(Template.parse(DIGITS * 5).draw(10**6, 1))
     assert sorted(everything) == list(Template.parse(DIGITS * 5))
@@ -137,7 +137,7 @@ def test_tables_give_what_the_tree_gives() -> None:
 def test_template_of_large_nested_groups_is_drawn_without_tables() -> None:
     template = Template.parse("{" + "{a|b}" * 20 + "|" + "{c|d}" * 20 + "}")
     assert make_tables(template._tree) is None
-    drawn = list(draw_texts(template._tree, 6000, 1))
+    drawn = list(islice(draw_texts([template._tree], 1, expected=6000), 6000))
     assert len(set(drawn)) == 6000
     assert all(text in template for text in drawn[:50])
     assert 2700 < sum(text[0] in "ab" for text in drawn) < 3300
@@ -184,3 +184,56 @@ def test_several_templates_are_drawn_as_one() -> None:
         pick(templates, 6)
     with pytest.raises(InputError, match="no template"):
         draw_from([], 1, 0)
+
+
+def test_a_text_of_two_derivations_is_drawn_first_twice_as_often() -> None:
+    template = Template.parse("{a|a|b}")
+    firsts = Counter(next(template.draw(1, seed)) for seed in range(3000))
+    pairs = Counter("".join(template.draw(2, seed)) for seed in range(3000))
+    # Of 3,000 fair draws 2,000 are "a", with a standard deviation of 26.
+    assert 1870 < firsts["a"] < 2130
+    assert pairs == {"ab": firsts["a"], "ba": firsts["b"]}
+
+
+def test_draw_finds_the_variants_that_derivations_would_never_come_to() -> None:
+    bomb = Template.parse("{|a}" * 64)
+    everything = list(bomb.draw(10**30, 5))
+    assert sorted(everything) == ["a" * size for size in range(65)]
+    for number in (1, 25, 64):
+        assert list(bomb.draw(number, 5)) == everything[:number]
+    both = [bomb, Template.parse("{|a|b}")]
+    assert count_distinct_of(both) == 66
+    assert sorted(draw_from(both, 10**30, 5)) == sorted([*everything, "b"])
+
+
+def test_draw_is_refused_when_no_new_variant_can_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    template = Template.parse("{|a}" * 64)
+    monkeypatch.setattr("tasks.spintax.template.count_distinct", lambda tree: None)
+    drawn = template.draw(65, 0)
+    assert next(drawn) != next(drawn)
+    with pytest.raises(SpintaxError, match="repeats a variant") as raised:
+        list(drawn)
+    assert raised.value.code == "too-many"
+
+
+def test_nothing_is_remembered_where_no_text_can_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.spintax.unrepeated._is_new", None)
+    assert len(set(HUGE.draw(2000, 1))) == 2000
+
+
+def test_large_draws_of_ambiguous_templates_hold_every_variant_once() -> None:
+    template = Template.parse("{a|ab}{b|}" + DIGITS * 5)
+    drawn = list(template.draw(10**6, 4))
+    assert len(drawn) == len(set(drawn)) == template.distinct == 300_000
+    assert list(template.draw(7000, 4)) == drawn[:7000]
+    assert list(template.draw(100, 4)) == drawn[:100]
+
+
+def test_several_large_templates_are_drawn_alike_at_every_size() -> None:
+    templates = parse_templates(f"a{DIGITS * 5}\n{{b|c}}{DIGITS * 4}\n" + "{d|{e|f}}" * 3)
+    total = sum(template.count for template in templates)
+    drawn = list(draw_from(templates, 10_000, 6))
+    assert drawn == [pick(templates, index) for index in islice(permute(total, 6), 10_000)]
+    for number in (3, 700, 4999, 5000):
+        assert list(draw_from(templates, number, 6)) == drawn[:number]
+    assert count_distinct_of(templates) == total

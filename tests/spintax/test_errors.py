@@ -26,7 +26,7 @@ def _error(text: str) -> SpintaxError:
         ("a}", "unexpected-close", 7, 2),
         (r"\\}", "unexpected-close", 7, 3),
         ("é👩‍🍳}", "unexpected-close", 7, 5),
-        ("a" + "{" * 1001 + "}" * 1001, "too-deep", 7, 1002),
+        ("a" + "{" * 100_001 + "}" * 100_001, "too-deep", 7, 100_002),
         ("ab{0|1|2|3|4|5|6|7|8|9}" + "{0|1|2|3|4|5|6|7|8|9}" * 4000, "too-many", 7, 3 + 21 * 4000),
         ("ok \ud800", "not-unicode", 7, 4),
     ],
@@ -49,6 +49,12 @@ def test_error_shows_the_line_and_a_caret() -> None:
     assert str(_error("a {b|c")) == (
         "t.spintax:7:3: this '{' is never closed; add '}', or write \\{ for a literal '{'\na {b|c\n  ^"
     )
+
+
+def test_picture_is_the_line_and_the_caret() -> None:
+    error = _error("\ta {b|c")
+    assert error.picture == "\ta {b|c\n\t  ^"
+    assert str(error).endswith(f"\n{error.picture}")
 
 
 def test_error_in_an_option_of_several_lines_shows_its_own_line() -> None:
@@ -128,6 +134,8 @@ def _found(text: str) -> list[tuple[str, int]]:
         ("{}x", [("empty-group", 1)]),
         ("{a|b|a|a}", [("fewer-distinct", 1), ("repeated-option", 6)]),
         ("{||a}", [("fewer-distinct", 1), ("repeated-option", 3)]),
+        (r"{\\x|\x}", [("fewer-distinct", 1), ("unknown-escape", 6), ("repeated-option", 6)]),
+        ("{a{b|c}|a{b|c}|{b|c}a}", [("fewer-distinct", 1), ("repeated-option", 9)]),
         ("a|b", [("bar-outside-group", 2)]),
         ("{a|b}|{c|d}", [("bar-outside-group", 6)]),
         ("{4-6}", [("looks-like-range", 1)]),

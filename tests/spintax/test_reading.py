@@ -180,6 +180,7 @@ def test_command_spins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_command_checks_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _run(monkeypatch, "{a|b} c", "--check", "b c") == (0, "template:1: yes, derivation 1\n", "")
+    assert _run(monkeypatch, "{a|b\n} c", "--check", "b\r\n c")[0] == 0
     assert _run(monkeypatch, "{a|b} c", "--check", "b  c") == (1, "no, no template gives this sentence\n", "")
 
 
@@ -191,7 +192,14 @@ def test_command_checks_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         (["no-such.spintax"], "'no-such.spintax': there is no such file"),
         (["x" * 5000], "there is no such file"),
         (["{a|b}", "--index", "2"], "there are 2 derivations, so there is no index 2"),
-        (["{a|b}", "-n", "-2"], "cannot draw -2 variants"),
+        (["{a|b}", "-n", "-2"], "cannot draw -2 variants; ask for 1 or more"),
+        (["{a|b}", "-n", "0"], "cannot draw 0 variants; ask for 1 or more"),
+        (["{a|b}", "--index", "-3"], "there are 2 derivations, so there is no index -3"),
+        (["{a|b}", "--watch"], "there is no such file to watch"),
+        (["-", "--watch"], "there is no such file to watch"),
+        ([str(ROOT), "--watch"], "there is no such file to watch"),
+        ([__file__, "--watch", "--all"], "give it alone or with -n"),
+        ([str(ROOT)], "this is a folder"),
         (["{a|b\nc}", "--all"], "line break"),
         (["{a|b\nc}", "-n", "1"], "line break"),
         (["{a|b}" * 99, "--all"], "at most 1,000,000,000 are written out"),

@@ -9,8 +9,9 @@ TEMPLATE = "{a|b} {c|d} {e|f|g} x"
 
 
 def corpus(**changed: Any) -> Corpus:
-    facts = {"documents": 12, "duplicates": 0, "empty": 0, "train_documents": 11, "eval_documents": 1}
-    return Corpus(**{"key": "c" * 64, "sha256": "1" * 64, "derivations": 12, **facts, **changed})
+    facts = {"read": 12, "documents": 12, "duplicates": 0, "empty": 0, "rejected": {}, "derivations": 12}
+    split = {"train_documents": 11, "eval_documents": 1}
+    return Corpus(**{"key": "c" * 64, "sha256": "1" * 64, **facts, **split, **changed})
 
 
 def blocks(**changed: Any) -> TokenBlocks:

@@ -9,6 +9,7 @@ from tasks.base_model import base_key
 from tasks.corpus import corpus_key
 from tasks.errors import InputError
 from tasks.parameters import CorpusParameters, ModelParameters, SamplingParameters, TokenParameters, TrainingParameters
+from tasks.report import report_key
 from tasks.samples import samples_key
 from tasks.tokens import tokens_key
 from tasks.weights import weights_key
@@ -26,14 +27,16 @@ def test_golden_keys(tmp_path: Path) -> None:
         tokens_key(corpus(), model(), TokenParameters(), TrainingParameters()),
         weights_key(blocks(), model(), TrainingParameters()),
         samples_key(model(), corpus(), SamplingParameters()),
+        report_key(corpus(), blocks(), 6000),
     ]
     assert [key and key[:16] for key in keys] == [
-        "97398e144aaa6aa6",
-        "00ed79595fd036b3",
+        "4431398e6b497d41",
+        "2ab72ad44d439d8f",
         "4142c67060adcd67",
-        "6c8e7790dc9d293d",
+        "668d00ba05d47561",
         "87d12b6a43648de6",
         "bf8b26b778a49506",
+        "d5ed1bb0267a9ee2",
     ]
     assert all(len(key or "") == 64 for key in keys)
 
@@ -62,14 +65,14 @@ def test_a_missing_source_is_told(tmp_path: Path) -> None:
 
 
 def test_each_corpus_parameter_that_changes_the_texts_changes_the_key() -> None:
-    changes: list[dict[str, object]] = [
-        {"num_documents": 5},
-        {"eval_fraction": 0.2},
-        {"seed": 1},
-        {"template": "{a|b}"},
-        {"column": "other"},
-    ]
-    assert len({corpus_key(TYPED.model_copy(update=change)) for change in [{}, *changes]}) == len(changes) + 1
+    other = {
+        "num_documents": 5, "mix": "equal", "collapse_whitespace": True, "ignore_case": True, "min_characters": 2,
+        "max_characters": 9, "near_duplicates": 0.7, "split": "combination", "eval_fraction": 0.2,
+        "max_eval_documents": 3, "order": "sorted", "seed": 1, "template": "{a|b}", "column": "other",
+    }  # fmt: skip
+    assert {"source", *other} == set(CorpusParameters.model_fields), "a new parameter: does it change the key?"
+    changes: list[dict[str, object]] = [{}, *({name: value} for name, value in other.items())]
+    assert len({corpus_key(TYPED.model_copy(update=change)) for change in changes}) == len(changes)
 
 
 def test_sources_are_not_read_where_a_template_is_typed() -> None:

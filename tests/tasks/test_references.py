@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.folders import Facts
-from tasks.references import Corpus, ModelReference, Package, Reference, Release, Samples
+from tasks.references import Corpus, ModelReference, Package, Reference, Release, Report, Samples
 from tasks.settings import settings
 from tests.tasks import making
 
@@ -87,8 +87,11 @@ def test_a_hub_model_is_loaded_by_its_id() -> None:
 
 def test_descriptions_count() -> None:
     assert making.corpus(documents=1234, duplicates=5).describe() == (
-        "1,234 documents of 12 (5 duplicate, 0 empty), 11 to train on, 1 held out"
+        "1,234 documents of 12 (5 duplicate, 0 empty, 0 rejected), 11 to train on, 1 held out"
     )
+    assert "3 rejected" in making.corpus(rejected={"short": 1, "long": 2}).describe()
+    assert Report(key="k", sha256="s", floor=0.5, warnings=1).describe() == "loss floor 0.500 nats a token, 1 warning"
+    assert Report(key="k", sha256="s", floor=None, warnings=0).describe() == "no known loss floor, 0 warnings"
     assert Corpus.model_validate(making.corpus(derivations=None)).describe().startswith("12 documents (0 duplicate")
     assert "90 tokens in 3 blocks of 32 to train on, 8 in 1 held out" in making.blocks().describe()
     assert "6.000 before, 5.500 after" in making.weights().describe()

@@ -1,0 +1,238 @@
+"""How fast templates are spun, beside other ways to do it, on this machine and in one run.
+
+Command: `python benchmarks/spinning.py [--json] [--quick]`. What it leaves: a table, or one JSON object with --json.
+Every side runs in a child process of its own, in turns with the others, and the best of its rounds counts, as other
+work on the machine can only make it slower. Rates are strings a CPU second of the spinning itself, less the start.
+The peers are `pip install spintax-core pyspinner`; a peer that is not installed is left out, and so is its target.
+--quick spins little, to see that everything runs: its figures say nothing about speed.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from measuring import Measured, take_turns
+
+ROOT = Path(__file__).resolve().parent.parent
+SEED = (ROOT / "data" / "templates" / "cheese.spintax").read_text().strip()
+DIGITS = "{0|1|2|3|4|5|6|7|8|9}"
+SENTENCE = "number " + "{} of the sentences that say how to build a basic cheese sandwich by tucking in cheese"
+PEERS = {"spintax_core": "spintax_core", "pyspinner": "spinning"}
+"""Side → the module that it needs."""
+
+SIDES = """
+import itertools, json, re, sys, time
+
+class Sink:
+    size = writes = 0
+    def write(self, data):
+        self.size += len(data)
+        self.writes += 1
+
+def enumerate_seed(text, times):
+    from tasks.spintax import Template
+    return lambda: sum(Template.parse(text).enumerate_to(Sink()) for _ in range(times))
+
+def product(text, times):
+    def spin():
+        number, sink = 0, Sink()
+        for choice in itertools.product(*[part.split("|") for part in re.split("[{}]", text)]):
+            sink.write(("".join(choice) + "\\n").encode())
+            number += 1
+        return number
+    return lambda: sum(spin() for _ in range(times))
+
+def draw(text, number):
+    from tasks.spintax import Template
+    return lambda: sum(1 for _ in Template.parse(text).draw(number, 0))
+
+def spintax_core(text, number):
+    import spintax_core as peer
+    ast, rng = peer.parse(text), peer.make_rng(0)
+    return lambda: sum(1 for _ in range(number) if peer.render_with(ast, rng, post_process=False))
+
+def pyspinner(text, number):
+    import spinning as peer
+    return lambda: sum(1 for _ in range(number) if peer.unique(text))
+
+def to_file(text, path):
+    from tasks.spintax import Template
+    def spin():
+        with open(path, "wb", buffering=0) as file:
+            return Template.parse(text).enumerate_to(file)
+    return spin
+
+def count_writes(text, _):
+    from tasks.spintax import Template
+    sink = Sink()
+    Template.parse(text).enumerate_to(sink)
+    return lambda: [sink.size, sink.writes]
+
+def floor(size_and_writes, path):
+    size, writes = json.loads(size_and_writes)
+    block = b"x" * (size // writes)
+    def spin():
+        with open(path, "wb", buffering=0) as file:
+            for _ in range(size // len(block)):
+                file.write(block)
+            file.write(block[: size % len(block)])
+        return size
+    return spin
+
+side, text, other = sys.argv[1:]
+work = globals()[side](text, int(other) if other.isdigit() else other)
+cpu, wall = time.process_time(), time.monotonic()
+done = work()
+print(json.dumps([done, time.process_time() - cpu, time.monotonic() - wall]))
+"""
+
+
+class Sizes(NamedTuple):
+    """How much each side spins, and how often."""
+
+    times: int
+    product_times: int
+    peers: int
+    digits: int
+    draws: int
+    rounds: int
+
+
+FULL = Sizes(times=200, product_times=20, peers=20_000, digits=7, draws=1_000_000, rounds=5)
+QUICK = Sizes(times=1, product_times=1, peers=50, digits=4, draws=6_000, rounds=1)
+
+
+class Best(NamedTuple):
+    """The best of some runs: what was done, seconds of the work itself, and of the whole process."""
+
+    done: int
+    cpu_s: float
+    wall_s: float
+    process_cpu_s: float
+    peak_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Strings a CPU second."""
+        return self.done / self.cpu_s
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description="How fast templates are spun, beside other ways to do it.")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--quick", action="store_true", help="spin little, to see that everything runs")
+    options = parser.parse_args()
+    sizes = QUICK if options.quick else FULL
+    figures = {**enumerating(sizes), **writing(sizes), **drawing(sizes)}
+    targets = judge(figures)
+    if options.json:
+        print(json.dumps({"quick": options.quick, "figures": figures, "targets": targets}))
+        return
+    for name, value in figures.items():
+        print(f"{name:<44}{value:>18,.{0 if value > 1000 else 2}f}")
+    for target in targets:
+        print(f"{'met' if target['met'] else 'MISSED':<8}{target['target']}: {target['value']:,.2f}")
+
+
+def enumerating(sizes: Sizes) -> dict[str, float]:
+    """All variants of the seed's template, into a sink that counts bytes."""
+    sides = {"enumerate_seed": (SEED, sizes.times), "product": (SEED, sizes.product_times)}
+    best = run({**sides, **dict.fromkeys(peers(), (SEED, sizes.peers))}, sizes.rounds)
+    figures = {f"seed_{side}_strings_per_cpu_s": found.rate for side, found in best.items()}
+    ours = best.pop("enumerate_seed").rate
+    return figures | {f"seed_times_{side}": ours / found.rate for side, found in best.items()}
+
+
+def writing(sizes: Sizes) -> dict[str, float]:
+    """Variants (ten to the power of `digits`) to a file, beside as many bytes in blocks of the same size."""
+    text = SENTENCE.format(DIGITS * sizes.digits)
+    shared_memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as folder:
+        path = str(Path(folder) / "variants.txt")
+        [counted] = take_turns({"count": command("count_writes", text, 0)}, 1, ROOT)["count"]
+        size, writes = json.loads(counted.output)[0]
+        best = run({"to_file": (text, path), "floor": (json.dumps([size, writes]), path)}, sizes.rounds)
+    ours, floor = best["to_file"], best["floor"]
+    return {
+        "file_lines": ours.done,
+        "file_bytes": size,
+        "file_block_bytes": size / writes,
+        "file_gb_per_s": size / ours.wall_s / 1e9,
+        "file_floor_gb_per_s": size / floor.wall_s / 1e9,
+        "file_times_floor": ours.wall_s / floor.wall_s,
+        "file_peak_mb": ours.peak_bytes / 1e6,
+    }
+
+
+def drawing(sizes: Sizes) -> dict[str, float]:
+    """Distinct variants of 10^30; the peers draw with replacement."""
+    best = run({"draw": (DIGITS * 30, sizes.draws)} | dict.fromkeys(peers(), (DIGITS * 30, sizes.peers)), sizes.rounds)
+    figures = {f"draw_{side}_strings_per_cpu_s": found.rate for side, found in best.items()}
+    ours = best.pop("draw")
+    ratios = {f"draw_times_{side}": ours.rate / found.rate for side, found in best.items()}
+    return figures | ratios | {"draw_number": ours.done, "draw_process_cpu_s": ours.process_cpu_s}
+
+
+def judge(figures: dict[str, float]) -> list[dict[str, str | float | bool]]:
+    """What was aimed at, what came out, and whether that meets it."""
+    aims = [
+        ("seed_times_spintax_core", "at least", 1000),
+        ("seed_times_product", "at least", 8),
+        ("file_times_floor", "at most", 1.3),
+        ("file_peak_mb", "at most", 150),
+        ("draw_process_cpu_s", "at most", 4),
+    ]
+    return [
+        {
+            "target": f"{name} {how} {aim}",
+            "value": figures[name],
+            "met": figures[name] >= aim if how == "at least" else figures[name] <= aim,
+        }
+        for name, how, aim in aims
+        if name in figures
+    ]
+
+
+def peers() -> list[str]:
+    """The peers that are installed; this file has the name of one's module, so its folder is not looked in."""
+    path, sys.path = sys.path, [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent]
+    loaded = sys.modules.pop("spinning", None)
+    try:
+        return [side for side, module in PEERS.items() if find_spec(module)]
+    finally:
+        sys.path = path
+        if loaded:
+            sys.modules["spinning"] = loaded
+
+
+def run(sides: Mapping[str, tuple[str, int | str]], rounds: int) -> dict[str, Best]:
+    """Run the sides in turns and return the best of each."""
+    runs = take_turns({side: command(side, *given) for side, given in sides.items()}, rounds, ROOT)
+    return {side: best_of(measured) for side, measured in runs.items()}
+
+
+def command(side: str, text: str, other: int | str) -> list[str]:
+    """What runs one side."""
+    return [sys.executable, "-c", SIDES, side, text, str(other)]
+
+
+def best_of(runs: list[Measured]) -> Best:
+    """The least of each cost."""
+    inner = [json.loads(measured.output) for measured in runs]
+    return Best(
+        done=inner[0][0],
+        cpu_s=min(cpu_s for _, cpu_s, _ in inner),
+        wall_s=min(wall_s for _, _, wall_s in inner),
+        process_cpu_s=min(measured.cpu_s for measured in runs),
+        peak_bytes=max(measured.peak_bytes for measured in runs),
+    )
+
+
+if __name__ == "__main__":
+    main()

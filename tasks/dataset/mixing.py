@@ -1,0 +1,36 @@
+"""How many documents each of several templates gives.
+
+What comes in: how many variants each template has, and how many documents are wanted of all together. What it leaves:
+a number for each template, never more than it has.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+Mix = Literal["derivations", "equal"]
+
+
+def share_out(available: Sequence[int], wanted: int, mix: Mix) -> list[int]:
+    """Return how many documents to draw from each; their sum is min(wanted, sum(available)).
+
+    `derivations`: in proportion to what is available, rounded by largest remainders, so that each variant is equally
+    likely. `equal`: as many from each; what a template cannot give, the others do. Exact for integers of any size.
+    """
+    wanted = min(wanted, sum(available))
+    if mix == "equal":
+        return _equal(available, wanted)
+    total = sum(available) or 1
+    shares = [wanted * count // total for count in available]
+    by_remainder = sorted(range(len(available)), key=lambda number: (-(wanted * available[number] % total), number))
+    for number in by_remainder[: wanted - sum(shares)]:
+        shares[number] += 1
+    return shares
+
+
+def _equal(available: Sequence[int], wanted: int) -> list[int]:
+    shares = [0] * len(available)
+    smallest_first = sorted(range(len(available)), key=lambda number: (available[number], number))
+    for place, number in enumerate(smallest_first):
+        shares[number] = min(available[number], wanted // (len(available) - place))
+        wanted -= shares[number]
+    return shares

@@ -1,0 +1,35 @@
+"""One document: its normal form, and the digest that it is compared, shuffled and split by.
+
+What comes in: text as a file or a template gave it. What it leaves: text in Unicode form NFC, otherwise untouched,
+and 16 bytes that equal documents share.
+"""
+
+import unicodedata
+from hashlib import blake2b
+
+from tasks.dataset.text_files import BYTE_ORDER_MARK
+
+
+def normalise(text: str, *, collapse_whitespace: bool = False) -> str:
+    """Return the text in Unicode form NFC without byte order mark and final line ends.
+
+    Case stays, and so does all other white space unless it is collapsed: then every run of it is one space and none
+    stands at either end. normalise(normalise(text)) == normalise(text).
+    """
+    text = text.lstrip(BYTE_ORDER_MARK).rstrip("\r\n")
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return " ".join(text.split()) if collapse_whitespace else text
+
+
+def fold_case(text: str) -> str:
+    """Return the form in which texts are equal that differ in case only (Unicode's canonical caseless match, D145)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def document_digest(document: str, *, seed: int) -> bytes:
+    """Return the 16 bytes of blake2b over the document's UTF-8, keyed by the seed in decimal digits.
+
+    This is a format: the split of every corpus rests on it, and `b2sum`-like tools can check it.
+    """
+    return blake2b(document.encode(), digest_size=16, key=str(seed).encode()).digest()

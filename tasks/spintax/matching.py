@@ -1,0 +1,100 @@
+"""The quick way from a text to the option of each slot: Python's regular expressions.
+
+What comes in: a tree in which no two derivations are the same text. What it leaves: a matcher that names the options
+in microseconds, as the report on a corpus asks for them document by document.
+An expression with one capturing group a slot does it. Two beginnings of a reading that end at the same place would
+make two derivations of one text, so there are none, and however `re` goes back, it reads on from each place at most
+once for each offset: no text takes exponential time. Ambiguous, large and deep trees are left to membership.py.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from tasks.spintax.nodes import GROUP, SEQUENCE
+from tasks.spintax.tree import Tree
+
+MAX_NODES = 20_000
+"""Larger trees take `re` longer to compile than most searches take."""
+
+MAX_DEPTH = 50
+"""`re` compiles nested groups by recursion."""
+
+MAX_CHARS = 200_000
+"""Of all texts of a tree together."""
+
+_REMEMBERED = 10_000
+
+
+def fits(tree: Tree) -> bool:
+    """Tell whether a tree is small and shallow enough; that it is not ambiguous is the caller's to know."""
+    if tree.end > MAX_NODES or sum(map(len, tree.texts)) > MAX_CHARS:
+        return False
+    depths = [0] * tree.end
+    for node in range(1, tree.end):
+        depths[node] = depths[tree.parents[node]] + (tree.kinds[node] == GROUP)
+    return max(depths) <= MAX_DEPTH
+
+
+class Matcher:
+    """Finds the options of each slot of an unambiguous tree."""
+
+    def __init__(self, tree: Tree) -> None:
+        slots = [child for child in tree.children(0) if tree.kinds[child] == GROUP]
+        self._match = re.compile(_pattern(tree, set(slots))).fullmatch
+        self._options = [_Options(tree, slot) for slot in slots]
+
+    def contains(self, text: str) -> bool:
+        """Tell whether some derivation is `text`."""
+        return self._match(text) is not None
+
+    def choices(self, text: str) -> tuple[int, ...] | None:
+        """Return which option each slot takes in the derivation that is `text`, None where none is."""
+        found = self._match(text)
+        if found is None:
+            return None
+        return tuple([options[part] for options, part in zip(self._options, found.groups(), strict=True)])
+
+
+class _Options(dict[str, int]):
+    """What a slot prints → its option; for options that hold groups, worked out and remembered when asked."""
+
+    def __init__(self, tree: Tree, slot: int) -> None:
+        options = tree.children(slot)
+        self._match: Callable[[str], re.Match[str] | None] | None = None
+        if tree.counts[slot] == len(options):
+            super().__init__((tree.print_only(option), number) for number, option in enumerate(options))
+        else:
+            self._match = re.compile(_pattern(tree, set(options), slot)).fullmatch
+
+    def __missing__(self, text: str) -> int:
+        found = self._match(text) if self._match else None
+        if found is None or found.lastindex is None:
+            raise KeyError(text)
+        if len(self) < _REMEMBERED:
+            self[text] = found.lastindex - 1
+        return found.lastindex - 1
+
+
+def _pattern(tree: Tree, captured: set[int], top: int = 0) -> str:
+    return "".join(_parts(tree, captured, top))
+
+
+def _parts(tree: Tree, captured: set[int], top: int) -> Iterator[str]:
+    """Yield the expression of a subtree: options from the left, so that the lowest derivation is found first."""
+    open_nodes: list[int] = []
+    for node in range(top, tree.stops[top]):
+        yield from _closings(tree, open_nodes, node)
+        parent = tree.parents[node]
+        if node > top and tree.kinds[node] == SEQUENCE and node > parent + 1:
+            yield "|"
+        if tree.kinds[node] == GROUP or node in captured:
+            yield "(" if node in captured else "(?:"
+            open_nodes.append(node)
+        yield re.escape(tree.texts[node])
+    yield from _closings(tree, open_nodes, tree.stops[top])
+
+
+def _closings(tree: Tree, open_nodes: list[int], node: int) -> Iterator[str]:
+    while open_nodes and tree.stops[open_nodes[-1]] <= node:
+        open_nodes.pop()
+        yield ")"
