@@ -9,6 +9,7 @@ strings. `{a|ab}{b|}` has 4 derivations and 3 strings. The worst case is exponen
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tasks.spintax.nodes import GROUP, TEXT
 from tasks.spintax.tree import Tree
@@ -23,8 +24,13 @@ State = bytes
 """The characters that may come next: sorted places in the joined text of all nodes, 4 bytes each. The place after the
 last character says that the string may end here."""
 
-Edge = tuple[str, State]
-"""What is read on the way to a state: a character that no other edge begins with, and all that must follow it."""
+
+class Edge(NamedTuple):
+    """The way to a state: the label, whose first character no other edge has, then what must be read from a node on."""
+
+    label: str
+    node: int | None
+    state: State
 
 
 class TooMuchWorkError(Exception):
@@ -46,25 +52,25 @@ class Variants:
         """Count them; TooMuchWorkError past the limits."""
         self._automaton = _Automaton(tree)
         self._first = self._automaton.first()
-        self._paths = _count_paths(self._automaton, self._first[1])
-        self.count = self._paths[self._first[1]]
+        self._paths = _count_paths(self._automaton, self._first.state)
+        self.count = self._paths[self._first.state]
 
     def text_at(self, index: int) -> str:
         """Return string `index`, 0 <= index < count."""
         self._automaton.steps = 0
-        label, state = self._first
-        labels = [label]
+        edge = self._first
+        read: list[str] = []
         while True:
-            if self._automaton.is_end(state):
+            read += self._automaton.read(edge)
+            if self._automaton.is_end(edge.state):
                 if not index:
-                    return "".join(labels)
+                    return "".join(read)
                 index -= 1
-            edges = iter(sorted(self._automaton.successors(state)))
-            label, state = next(edges)
-            while index >= self._paths[state]:
-                index -= self._paths[state]
-                label, state = next(edges)
-            labels.append(label)
+            edges = iter(sorted(self._automaton.successors(edge.state), key=lambda edge: edge.label[0]))
+            edge = next(edges)
+            while index >= self._paths[edge.state]:
+                index -= self._paths[edge.state]
+                edge = next(edges)
 
 
 class _Automaton:
@@ -86,10 +92,19 @@ class _Automaton:
                 self.nodes.append(node)
                 place += len(text)
                 self.lasts[place - 1] = 1
+        self.states: dict[int, State] = {}
         self.steps = 0
 
     def first(self) -> Edge:
-        return self._settle("", self._enter([0]))
+        return Edge("", 0, self._state_at(0))
+
+    def read(self, edge: Edge) -> Iterator[str]:
+        """Yield the texts on the way to a state."""
+        yield edge.label
+        node = edge.node
+        while node is not None and not self._parts(places := self._enter([node])):
+            text, node = self._read_text(*places)
+            yield text
 
     def is_end(self, state: State) -> bool:
         return bool(state) and _unpack(state)[-1] == self.end
@@ -97,7 +112,7 @@ class _Automaton:
     def successors(self, state: State) -> list[Edge]:
         """Return the edges that leave a state."""
         by_char: dict[str, set[int]] = {}
-        entered: dict[str, list[int]] = {}
+        entered: dict[str, set[int]] = {}
         places = _unpack(state)
         self._spend(len(places))
         for place in places:
@@ -105,12 +120,16 @@ class _Automaton:
                 continue
             char = self.chars[place]
             if self.lasts[place]:
-                entered.setdefault(char, []).append(self.tree.follow[self._node_at(place)])
+                entered.setdefault(char, set()).add(self.tree.follow[self._node_at(place)])
             else:
                 by_char.setdefault(char, set()).add(place + 1)
+        edges = []
         for char, nodes in entered.items():
-            by_char.setdefault(char, set()).update(self._enter(nodes))
-        return [self._settle(char, found) for char, found in by_char.items()]
+            if len(nodes) > 1 or char in by_char:
+                by_char.setdefault(char, set()).update(self._enter([*nodes]))
+            else:
+                edges += [Edge(char, node, self._state_at(node)) for node in nodes]
+        return edges + [self._settle(char, found) for char, found in by_char.items()]
 
     def _enter(self, stack: list[int]) -> set[int]:
         """Return the places of the characters that can come first when reading begins at these nodes."""
@@ -135,15 +154,35 @@ class _Automaton:
         self._spend(len(seen))
         return places
 
-    def _settle(self, label: str, places: set[int]) -> Edge:
-        """Read on to the end of a text as long as nothing else can be read: exactly one path leads there."""
-        read = [label]
-        while len(places) == 1 and self.end not in places:
-            (place,) = places
-            node = self._node_at(place)
-            read.append(self.chars[place : self.begin_of[node] + len(self.tree.texts[node])])
-            places = self._enter([self.tree.follow[node]])
-        return "".join(read), array("I", sorted(places)).tobytes()
+    def _parts(self, places: set[int]) -> bool:
+        """Tell whether more than one thing can come next: if not, exactly one path leads to the end of the text."""
+        return len(places) > 1 or self.end in places
+
+    def _settle(self, char: str, places: set[int]) -> Edge:
+        """Return the edge to where ways part, from the places after a character."""
+        if self._parts(places):
+            return Edge(char, None, _pack(places))
+        rest, follow = self._read_text(*places)
+        return Edge(char + rest, follow, self._state_at(follow))
+
+    def _state_at(self, node: int) -> State:
+        """Return the state where ways part from a node on; remembered for all nodes on the way, as many lead there."""
+        passed: list[int] = []
+        while node not in self.states:
+            places = self._enter([node])
+            if self._parts(places):
+                self.states[node] = _pack(places)
+            else:
+                passed.append(node)
+                _, node = self._read_text(*places)
+        for one in passed:
+            self.states[one] = self.states[node]
+        return self.states[node]
+
+    def _read_text(self, place: int) -> tuple[str, int]:
+        """Return the text from a place to its end, and the node at which reading goes on."""
+        node = self._node_at(place)
+        return self.chars[place : self.begin_of[node] + len(self.tree.texts[node])], self.tree.follow[node]
 
     def _node_at(self, place: int) -> int:
         return self.nodes[bisect_right(self.begins, place) - 1]
@@ -152,6 +191,10 @@ class _Automaton:
         self.steps += steps
         if self.steps > MAX_STEPS:
             raise TooMuchWorkError
+
+
+def _pack(places: set[int]) -> State:
+    return array("I", sorted(places)).tobytes()
 
 
 def _unpack(state: State) -> "array[int]":
@@ -178,5 +221,5 @@ def _count_paths(automaton: _Automaton, first: State) -> dict[State, int]:
 
 
 def _visit(automaton: _Automaton, state: State) -> tuple[State, list[State], Iterator[State]]:
-    successors = [successor for _, successor in automaton.successors(state)]
+    successors = [edge.state for edge in automaton.successors(state)]
     return state, successors, iter(successors)

@@ -7,6 +7,7 @@ lines is one `prefix.join(parts)`; only the prefixes are walked one by one, with
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from io import IOBase
 from itertools import islice
 from typing import AnyStr, BinaryIO, Generic
 
@@ -17,6 +18,10 @@ from tasks.spintax.tree import Tree, fuse
 MAX_LINES = 1_000_000_000
 """More lines than this are refused by default: at 100 bytes a line they fill 100 GB."""
 
+_COLUMNS = 8
+"""Writing more of them takes as long as joining."""
+
+_REMEMBERED = 64
 _BLOCK = 2000
 _BLOCK_SIZE = 124 * 1024  # malloc returns blocks of 128 KiB and more to the system each time: 5 times slower
 
@@ -31,8 +36,9 @@ def write_all(tree: Tree, source: Source, file: BinaryIO, limit: int) -> int:
     if tree.counts[0] > limit:
         message = f"the template has {tree.counts[0]:,} derivations, and at most {limit:,} are written out"
         raise source.error("too-many", message, "draw some of them instead, or raise the limit", 0)
+    join = _Joiner().join if isinstance(file, IOBase) else bytes.join  # io's own files keep nothing that is written
     for prefix, parts in _Blocks(tree, [text.encode() for text in tree.texts], b"\n").walk():
-        file.write(prefix.join(parts))
+        file.write(join(prefix, parts))
     return tree.counts[0]
 
 
@@ -52,6 +58,58 @@ def refuse_newlines(tree: Tree, source: Source) -> None:
             raise source.error("newline-in-line-output", message, "join the two lines", offset)
 
 
+class _Joiner:
+    """Joins blocks of lines; what it returns is good until the next call.
+
+    Where all lines of a block are equally long and its endings come back behind a prefix of the same length, only the
+    columns in which the prefixes differ are written, as in numbered lines: that is some five times faster.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[int, _Made] = {}  # endings, by identity
+
+    def join(self, prefix: bytes, parts: list[bytes]) -> bytes | bytearray:
+        """Return prefix.join(parts)."""
+        made = self._made.get(id(parts))
+        if made is None:
+            if len(self._made) == _REMEMBERED:
+                self._made.clear()
+            self._made[id(parts)] = _Made(parts)
+            return prefix.join(parts)
+        return made.join(prefix)
+
+
+class _Made:
+    """Endings that came back, and the block that was made of them last."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self._parts = parts
+        self._equal = len(set(map(len, parts))) == 2  # the first part is empty
+        self._prefix: bytes | None = None
+        self._block = bytearray()
+
+    def join(self, prefix: bytes) -> bytes | bytearray:
+        if not self._equal:
+            return prefix.join(self._parts)
+        last, self._prefix = self._prefix, prefix
+        changed = _changed_columns(last, prefix)
+        if changed is None:
+            self._block = bytearray(prefix.join(self._parts))
+            return self._block
+        lines = len(self._parts) - 1
+        for column in changed:
+            self._block[column :: len(self._block) // lines] = prefix[column : column + 1] * lines
+        return self._block
+
+
+def _changed_columns(last: bytes | None, prefix: bytes) -> list[int] | None:
+    """Return where two prefixes differ; None where they differ in length or in too many places."""
+    if last is None or len(last) != len(prefix):
+        return None
+    changed = [column for column, byte in enumerate(prefix) if byte != last[column]]
+    return changed if len(changed) <= _COLUMNS else None
+
+
 class _Blocks(Generic[AnyStr]):
     """Walks a tree as blocks `(prefix, parts)`: `parts[0]` is empty, so `prefix.join(parts)` is all of them."""
 
@@ -62,7 +120,7 @@ class _Blocks(Generic[AnyStr]):
         self.empty: AnyStr = end[:0]
         longest = tree.longest([len(text) for text in texts]) + 1
         self.limit = max(16, min(_BLOCK, _BLOCK_SIZE // longest))
-        self.parts: Callable[[tuple[int, ...]], list[AnyStr]] = lru_cache(maxsize=64)(self._make_parts)
+        self.parts: Callable[[tuple[int, ...]], list[AnyStr]] = lru_cache(maxsize=_REMEMBERED)(self._make_parts)
         self.endings: Callable[[int], list[AnyStr]] = lru_cache(maxsize=4)(self._make_endings)
         self.go_on: Callable[[int], tuple[AnyStr, int]] = lru_cache(maxsize=64)(self._go_on)
         self.batches: Callable[[int], list[tuple[int, ...]]] = lru_cache(maxsize=64)(self._batches)

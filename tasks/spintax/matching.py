@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterator
 from tasks.spintax.nodes import GROUP, SEQUENCE
 from tasks.spintax.tree import Tree
 
-MAX_NODES = 20_000
-"""Larger trees take `re` longer to compile than most searches take."""
+MAX_NODES = 100_000
+"""Larger trees take `re` seconds to compile."""
 
 MAX_DEPTH = 50
 """`re` compiles nested groups by recursion."""
 
-MAX_CHARS = 200_000
+MAX_CHARS = 1_000_000
 """Of all texts of a tree together."""
 
 _REMEMBERED = 10_000
+_TRIED = 8
+_SORTED_BY = 4
 
 
 def fits(tree: Tree) -> bool:
@@ -80,10 +82,19 @@ def _pattern(tree: Tree, captured: set[int], top: int = 0) -> str:
 
 
 def _parts(tree: Tree, captured: set[int], top: int) -> Iterator[str]:
-    """Yield the expression of a subtree: options from the left, so that the lowest derivation is found first."""
+    """Yield the expression of a subtree."""
     open_nodes: list[int] = []
+    node_after = top
     for node in range(top, tree.stops[top]):
+        if node < node_after:
+            continue
         yield from _closings(tree, open_nodes, node)
+        options = tree.children(node) if tree.kinds[node] == GROUP else []
+        if options and tree.counts[node] == len(options) and captured.isdisjoint(options):
+            texts = [tree.print_only(option) for option in options]
+            yield f"{'(' if node in captured else '(?:'}{_alternatives(texts, _SORTED_BY)})"
+            node_after = tree.stops[node]
+            continue
         parent = tree.parents[node]
         if node > top and tree.kinds[node] == SEQUENCE and node > parent + 1:
             yield "|"
@@ -92,6 +103,18 @@ def _parts(tree: Tree, captured: set[int], top: int) -> Iterator[str]:
             open_nodes.append(node)
         yield re.escape(tree.texts[node])
     yield from _closings(tree, open_nodes, tree.stops[top])
+
+
+def _alternatives(texts: list[str], depth: int) -> str:
+    """Return an expression of plain texts; many of them by their first characters, since `re` tries one by one."""
+    if len(texts) <= _TRIED or not depth:
+        return "|".join(map(re.escape, texts))
+    rests: dict[str, list[str]] = {}
+    for text in texts:
+        rests.setdefault(text[:1], []).append(text[1:])
+    return "|".join(
+        f"{re.escape(first)}(?:{_alternatives(rest, depth - 1)})" if first else "" for first, rest in rests.items()
+    )
 
 
 def _closings(tree: Tree, open_nodes: list[int], node: int) -> Iterator[str]:

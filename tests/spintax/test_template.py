@@ -300,3 +300,53 @@ def test_import_brings_in_nothing_heavy() -> None:
     code = f"import sys, tasks.spintax; {use}; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SEED.parents[2])
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no {} " + "{0|1|2|3|4|5|6|7|8|9}" * 5 + " of {a|b}",
+        "{|}{|}{0|1|2|3|4|5|6|7|8|9}{0|1|2|3|4|5|6|7|8|9}" + "{a|b}" * 8,
+        "{|}{|}{|}" + "{0|1|2|3|4|5|6|7|8|9}" * 3,
+        "{a|bb|c}{0|1|2|3|4|5|6|7|8|9}" + "{x|y}" * 12 + " and the same end",
+        "{aaaaaaaaaaaa|bbbbbbbbbbbb|ccccccccccc}{0|1}" + "{x|y}" * 12,
+        "{\u00e9|e}{0|1|2|3}" + "{x|yy|z}" * 9,
+        "{0|1|2|3}{0|1|2|3}" + "{w|x|y|z}" * 5 + "{|longer}",
+    ],
+)
+def test_a_file_and_whatever_else_is_written_to_get_each_variant_once(text: str) -> None:
+    class Keeper:
+        def __init__(self) -> None:
+            self.kept: list[bytes] = []
+
+        def write(self, data: bytes) -> None:
+            self.kept.append(data)
+
+    template, file, keeper = Template.parse(text), io.BytesIO(), Keeper()
+    template.enumerate_to(file)
+    template.enumerate_to(keeper)  # type: ignore[arg-type]
+    wanted = "".join(f"{variant}\n" for variant in template).encode()
+    assert file.getvalue() == wanted
+    assert b"".join(keeper.kept) == wanted
+
+
+def test_long_lists_of_names_are_counted_and_read_in_no_time() -> None:
+    slots = [[f"{prefix}{number * number}" for number in range(3000)] + [""] for prefix in ("n", "mm", "\u00e9.*")]
+    template = Template.parse(" ".join("{" + "|".join(slot) + "}" for slot in slots), name="names")
+    began = time.process_time()
+    assert template.distinct == template.count == 3001**3
+    for choices in ((0, 0, 0), (3000, 3000, 3000), (17, 2999, 1234), (3000, 5, 3000)):
+        text = " ".join(slot[choice] for slot, choice in zip(slots, choices, strict=True))
+        for _ in range(500):
+            assert template.choices_of(text) == choices
+        assert template.choices_of(text + "0" * 9) is None
+    assert time.process_time() - began < 10, "some 2 s; one option after the other: over a minute"
+
+
+@pytest.mark.parametrize("inside", ["c", "{c|d}"])
+def test_many_ways_through_the_same_texts_are_counted_once(inside: str) -> None:
+    depth = 10_000
+    template = Template.parse("{a|b" * depth + inside + "X}" * depth)
+    began = time.process_time()
+    assert template.distinct == template.count == depth + 1 + (inside != "c")
+    assert time.process_time() - began < 20, "half a second; following each way to its end takes minutes"
