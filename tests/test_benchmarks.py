@@ -26,4 +26,35 @@ def test_preparing_makes_the_same_corpus_as_its_peers() -> None:
         "seed": 48_600, "seed_by_hand": 48_600, "own_text": 63_000, "own_text_by_hand": 63_000,
         "own_text_pandas": 63_000, "own_text_coreutils": 63_000,
     }  # fmt: skip
-    assert all(row["cpu_s"] > 0 and row["peak_mb"] > 5 for row in figures.values())
+    assert all(row["work_cpu_s"] > 0 and row["peak_mb"] > 5 for row in figures.values())
+
+
+def test_spinning_judges_its_figures() -> None:
+    found = run("spinning")
+    assert found["quick"]
+    assert (found["figures"]["file_lines"], found["figures"]["draw_number"]) == (10_000, 6000)
+    assert {"target", "value", "met"} == set(found["targets"][0])
+    assert len(found["targets"]) == 5
+
+
+MEASURING = """
+import sys
+sys.path.insert(0, "benchmarks")
+from measuring import measure
+large = bytearray(300_000_000)
+grandchild = "x = bytearray(80_000_000); sum(range(3_000_000)); print('done')"
+child = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+found = measure([sys.executable, "-c", child, grandchild])
+assert found.output == "done\\n", found
+assert 80e6 < found.peak_bytes < 160e6, found
+assert 0.02 < found.cpu_s < 1.5 * found.wall_s, found
+try:
+    measure([sys.executable, "-c", "raise SystemExit(3)"])
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_measuring_counts_children_and_their_peak_but_not_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURING], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "exit code 3" in done.stdout

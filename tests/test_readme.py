@@ -10,6 +10,7 @@ from prefect.flows import load_flow_from_entrypoint
 
 from flows.command_line import read_parameters
 from tasks.settings import ROOT
+from tasks.spintax.__main__ import make_parser
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
@@ -22,6 +23,21 @@ def test_a_command_of_the_readme_is_understood(line: str) -> None:
     name = script.removeprefix("flows/").removesuffix(".py")
     flow: Flow[..., Any] = load_flow_from_entrypoint(f"{ROOT / script}:{name}")
     assert read_parameters(flow, words)
+
+
+EDITOR = [line for block in BLOCKS for line in block.splitlines() if line.startswith("python -m tasks.spintax ")]
+
+
+@pytest.mark.parametrize("line", EDITOR)
+def test_a_command_of_the_spintax_editor_is_understood(line: str) -> None:
+    options = make_parser().parse_args(shlex.split(line, comments=True)[3:])
+    assert options.template.endswith(".spintax")
+
+
+def test_the_readme_names_the_editor_and_every_benchmark() -> None:
+    assert EDITOR
+    runnable = [path.name for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()]
+    assert all(f"python benchmarks/{name}" in README for name in runnable)
 
 
 def test_the_seeds_run_is_one_command_of_the_readme() -> None:

@@ -32,7 +32,7 @@ class NearDuplicates:
         except ImportError as error:
             raise InputError(
                 "--corpus.near-duplicates needs the library datasketch, which is not installed; "
-                "run: pip install 'spinneret[near-duplicates]'"
+                "run this in the checkout: pip install -c requirements.lock -e '.[near-duplicates]'"
             ) from error
         self._threshold = threshold
         self._index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)

@@ -24,7 +24,7 @@ SHOWN_WARNINGS = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         _check_options(options)
         if options.watch:
@@ -64,7 +64,8 @@ def _show(options: argparse.Namespace) -> None:
     sys.stdout.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return what reads the command's words."""
     parser = argparse.ArgumentParser(
         prog="python -m tasks.spintax",
         description="Count, check and spin a spintax template: {a|b} c stands for 'a c' and 'b c'.",
