@@ -122,7 +122,7 @@ def test_a_run_ends_well_leaves_no_process_and_the_same_run_again_is_quick(
     second = start("train", *TINY, "--training.max-steps", "3")
     assert second.process.wait(200) == 0, second.said
     assert second.running() == []
-    assert second.said.count("Finished in state Cached") == 6
+    assert second.said.count("Finished in state Cached") == 7
     assert "cached, nothing uploaded" in second.said
 
 
@@ -158,7 +158,7 @@ def test_kill_9_leaves_no_process_and_the_next_run_goes_on_from_the_last_stage(s
     assert wait_until(lambda: not command.running(), 8), command.running()
     again = start("train", *TINY, "--training.max-steps", "3")
     assert again.process.wait(200) == 0, again.said
-    assert again.said.count("Finished in state Cached") == 4, "corpus, base model, tokens and samples before"
+    assert again.said.count("Finished in state Cached") == 5, "corpus, base model, tokens, report and samples before"
 
 
 @pytest.mark.slow
