@@ -44,7 +44,15 @@ def make_corpus(train: list[str], held_out: list[str]) -> Corpus:
         write_documents(folder / "train.jsonl", train)
         write_documents(folder / "eval.jsonl", held_out)
         counts = {"documents": len(train) + len(held_out), "train_documents": len(train)}
-        return {**counts, "eval_documents": len(held_out), "duplicates": 0, "empty": 0, "derivations": None}
+        return {
+            **counts,
+            "eval_documents": len(held_out),
+            "duplicates": 0,
+            "read": len(train) + len(held_out),
+            "rejected": {},
+            "empty": 0,
+            "derivations": None,
+        }
 
     return Corpus.make("key", fill)
 
