@@ -1,7 +1,7 @@
 """What a command costs: CPU seconds, wall-clock seconds, peak memory. Linux and macOS.
 
 What comes in: a command. What it leaves: its figures and its standard output. A sibling of the benchmarks: they run as
-scripts (`python benchmarks/spinning.py`), so they say `from measuring import measure`.
+scripts (`python benchmarks/enumerating.py`), so they say `from measuring import measure`.
 
 A child's peak memory as the system counts it begins with what its parent held when it was started. So the command is
 started by a Python of some 9 MB that does nothing else, and how large the benchmark itself has grown does not matter.

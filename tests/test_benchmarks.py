@@ -29,8 +29,8 @@ def test_preparing_makes_the_same_corpus_as_its_peers() -> None:
     assert all(row["work_cpu_s"] > 0 and row["peak_mb"] > 5 for row in figures.values())
 
 
-def test_spinning_judges_its_figures() -> None:
-    found = run("spinning")
+def test_enumerating_judges_its_figures() -> None:
+    found = run("enumerating")
     assert found["quick"]
     assert (found["figures"]["file_lines"], found["figures"]["draw_number"]) == (10_000, 6000)
     assert {"target", "value", "met"} == set(found["targets"][0])

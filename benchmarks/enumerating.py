@@ -1,6 +1,6 @@
 """How fast templates are spun, beside other ways to do it, on this machine and in one run.
 
-Command: `python benchmarks/spinning.py [--json] [--quick]`. What it leaves: a table, or one JSON object with --json.
+Command: `python benchmarks/enumerating.py [--json] [--quick]`. What it leaves: a table, or one JSON object with --json.
 Every side runs in a child process of its own, in turns with the others, and the best of its rounds counts, as other
 work on the machine can only make it slower. Rates are strings a CPU second of the spinning itself, less the start.
 The peers are `pip install spintax-core pyspinner`; a peer that is not installed is left out, and so is its target.
@@ -202,15 +202,8 @@ def judge(figures: dict[str, float]) -> list[dict[str, str | float | bool]]:
 
 
 def peers() -> list[str]:
-    """The peers that are installed; this file has the name of one's module, so its folder is not looked in."""
-    path, sys.path = sys.path, [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent]
-    loaded = sys.modules.pop("spinning", None)
-    try:
-        return [side for side, module in PEERS.items() if find_spec(module)]
-    finally:
-        sys.path = path
-        if loaded:
-            sys.modules["spinning"] = loaded
+    """The peers that are installed."""
+    return [side for side, module in PEERS.items() if find_spec(module)]
 
 
 def run(sides: Mapping[str, tuple[str, int | str]], rounds: int) -> dict[str, Best]:
