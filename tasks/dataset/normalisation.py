@@ -27,9 +27,17 @@ def fold_case(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
-def document_digest(document: str, *, seed: int) -> bytes:
-    """Return the 16 bytes of blake2b over the document's UTF-8, keyed by the seed in decimal digits.
+def new_digest(seed: int) -> blake2b:
+    """Return the hash, still empty, that documents are compared and ordered by: `update` a copy of it with UTF-8.
 
-    This is a format: the split of every corpus rests on it, and `b2sum`-like tools can check it.
+    blake2b of 16 bytes, keyed by the seed in decimal digits. This is a format: the split of every corpus rests on it,
+    and `b2sum`-like tools can check it.
     """
-    return blake2b(document.encode(), digest_size=16, key=str(seed).encode()).digest()
+    return blake2b(digest_size=16, key=str(seed).encode())
+
+
+def document_digest(document: str, *, seed: int) -> bytes:
+    """Return the 16 bytes of `new_digest` over the document."""
+    digest = new_digest(seed)
+    digest.update(document.encode())
+    return digest.digest()

@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import filterfalse, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tasks.dataset.files import write_documents
 from tasks.dataset.near_duplicates import NearDuplicates
-from tasks.dataset.normalisation import fold_case, normalise
+from tasks.dataset.normalisation import fold_case, new_digest, normalise
 from tasks.dataset.sieve import MEMORY, Sieve
 from tasks.dataset.sorting import sort_documents
 from tasks.errors import InputError
@@ -95,7 +94,7 @@ def prepare(
 def _sift(documents: Iterable[str], corpus: "CorpusParameters", sieve: Sieve) -> Counter[str]:
     """Put every document that is wanted into the sieve; return what was read and what was not wanted."""
     tally: Counter[str] = Counter()
-    keyed = blake2b(digest_size=16, key=str(corpus.seed).encode())
+    empty = new_digest(corpus.seed)
     collapse, ignore_case = corpus.collapse_whitespace, corpus.ignore_case
     fewest, most = corpus.min_characters or 0, corpus.max_characters or sys.maxsize
     read = 0
@@ -107,7 +106,7 @@ def _sift(documents: Iterable[str], corpus: "CorpusParameters", sieve: Sieve) ->
             tally["short" if len(text) < fewest else "long"] += 1
         else:
             data = text.encode()
-            digest = keyed.copy()
+            digest = empty.copy()
             digest.update(fold_case(text).encode() if ignore_case else data)
             sieve.add(digest.digest(), data)
     tally["read"] = read

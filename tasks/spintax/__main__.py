@@ -55,8 +55,7 @@ def _show(options: argparse.Namespace) -> None:
     """Show what --watch shows each time: counts and warnings, and draws with -n; or what is wrong."""
     try:
         templates = read_templates(options.template)
-        for template in templates:
-            _write_lines(_describe(template))
+        _write_lines(line for template in templates for line in _describe(template))
         if options.number is not None:
             _run(options, templates)
     except InputError as error:
@@ -123,8 +122,7 @@ def _run(options: argparse.Namespace, templates: list[Template]) -> int:
             template.check_single_line()
         _write_lines(draw_from(templates, options.number, options.seed))
     else:
-        for template in templates:
-            _write_lines(_describe(template))
+        _write_lines(line for template in templates for line in _describe(template))
     return 0
 
 

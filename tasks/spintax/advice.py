@@ -10,7 +10,6 @@ from itertools import islice
 
 from tasks.spintax.errors import SpintaxWarning
 from tasks.spintax.nodes import GROUP, SEQUENCE, TEXT
-from tasks.spintax.parsing import MARK
 from tasks.spintax.source import Source
 from tasks.spintax.tree import Tree
 
@@ -18,7 +17,7 @@ MAX_WARNINGS = 10_000
 """Further ones of the same kind are left out: nobody reads them, and they would take more memory than the template."""
 
 _RANGE = re.compile(r"\s*\d+\s*(?:-|–|,|\.\.)\s*\d*\s*")
-_BACKSLASH = re.compile(MARK.pattern + r"|\\")
+_MARK = re.compile(r"\\[\\{|}]|[{|}\\]")  # an escape, a character that means something, or a backslash that does not
 
 
 def advise(source: Source, tree: Tree, distinct: int | None) -> tuple[SpintaxWarning, ...]:
@@ -33,7 +32,7 @@ def advise(source: Source, tree: Tree, distinct: int | None) -> tuple[SpintaxWar
 
 def _characters(source: Source) -> Iterator[SpintaxWarning]:
     depth = 0
-    for mark in _BACKSLASH.finditer(source.text):
+    for mark in _MARK.finditer(source.text):
         depth += {"{": 1, "}": -1}.get(mark.group(), 0)
         if mark.group() == "|" and not depth:
             message = r"'|' outside a group is printed as it is; write \| to say so, or add '{' and '}'"

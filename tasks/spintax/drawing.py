@@ -98,11 +98,8 @@ def look_up(tables: list[list[str]], index: int) -> str:
 
 def draw_chunks(tables: list[list[str]], network: Network, number: int) -> Iterator[str]:
     """Yield what `look_up` gives for the first `number` images of `network`, a chunk at a time."""
-    import numpy as np
-
-    for begin in range(0, number, _CHUNK):
-        indices = np.arange(begin, min(begin + _CHUNK, number), dtype=np.uint64)
-        limbs = _limbs(network, *_images(network, indices))
+    for left, right in _image_chunks(network, number):
+        limbs = _limbs(network, left, right)
         columns: list[list[str]] = []
         for table in reversed(tables):
             digits, limbs = _divide(limbs, len(table))
@@ -111,14 +108,18 @@ def draw_chunks(tables: list[list[str]], network: Network, number: int) -> Itera
 
 
 def _draw_indices(network: Network) -> Iterator[int]:
-    """Yield all images of the network, a chunk at a time."""
+    """Yield all images of the network."""
+    for halves in _image_chunks(network, network.count):
+        for left, right in zip(*(half.tolist() for half in halves), strict=True):
+            yield left << network.right_bits | right
+
+
+def _image_chunks(network: Network, number: int) -> Iterator[tuple["Words", "Words"]]:
+    """Yield the halves of the first `number` images, a chunk at a time."""
     import numpy as np
 
-    for begin in range(0, network.count, _CHUNK):
-        indices = np.arange(begin, min(begin + _CHUNK, network.count), dtype=np.uint64)
-        halves = (half.tolist() for half in _images(network, indices))
-        for left, right in zip(*halves, strict=True):
-            yield left << network.right_bits | right
+    for begin in range(0, number, _CHUNK):
+        yield _images(network, np.arange(begin, min(begin + _CHUNK, number), dtype=np.uint64))
 
 
 def _images(network: Network, indices: "Words") -> tuple["Words", "Words"]:

@@ -19,9 +19,6 @@ from tasks.spintax.tree import Tree
 MAX_DEPTH = 100_000
 """Groups may stand inside one another this deep."""
 
-MARK = re.compile(r"\\[\\{|}]|[{|}]")
-"""An escape, or one of the three characters that mean something."""
-
 _PIECE = re.compile(r"[{|}]|(?:[^{|}\\]+|\\[\\{|}]?)++")
 _ESCAPE = re.compile(r"\\([\\{|}])")
 
