@@ -59,19 +59,25 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
-def make_folder(folder: Path, fill: Callable[[Path], Facts]) -> dict[str, Any]:
+def make_folder(folder: Path, fill: Callable[[Path], Facts], *, durable: bool = False) -> dict[str, Any]:
     """Fill `folder` whole or not at all and return its manifest; `fill` gets the partial folder and returns facts.
 
     A damaged folder of that name is replaced; when another process or thread was quicker, its folder stays and is used.
+    `durable`: everything is on the disk before the rename, so that it is whole or absent after a power cut too.
     Raises InputError when the disk is full; whatever is raised, the partial folder is removed.
     """
-    _remove_leftovers(folder)
+    remove_leftovers(folder.parent, folder.name)
     try:
         with _partial_folder(folder) as partial:
             facts = fill(partial)
             manifest = {"facts": dict(facts), "files": list_files(partial)}
             (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            return _put_in_place(partial, folder, manifest)
+            if durable:
+                _flush(*partial.rglob("*"), partial)
+            made = _put_in_place(partial, folder, manifest)
+            if durable:
+                _flush(folder.parent, folder.parent.parent)  # that one too, since the first folder of a key makes both
+            return made
     except OSError as error:
         if error.errno in NO_SPACE:
             raise InputError(no_space_message(folder)) from error
@@ -85,9 +91,35 @@ def make_place(folder: Path) -> None:
     except OSError as error:
         if error.errno in NO_SPACE:
             raise InputError(no_space_message(folder)) from error
+        removed = error.errno == errno.EEXIST and not os.path.lexists(folder)  # by another process, just now
+        if removed or folder.is_dir():
+            return make_place(folder)
         raise InputError(
             f"{folder.parent} cannot be written to ({error.strerror}); set SPINNERET_DATA to a folder that can."
         ) from error
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder or a file in one step: killed at any moment, it is whole or absent. Harmless where nothing is.
+
+    A kill -9 leaves a partial folder, which `remove_leftovers` removes.
+    """
+    doomed = folder.with_name(f"{folder.name}.partial-{secrets.token_hex(4)}")
+    with contextlib.suppress(FileNotFoundError):  # another process cleared it away
+        folder.rename(doomed)
+    _remove(doomed)
+
+
+def remove_leftovers(parent: Path, name: str) -> None:
+    """Remove partial folders of `name` (a glob pattern) that nobody fills any more: kill -9 leaves them."""
+    for leftover in parent.glob(f"{name}.partial-*"):
+        with contextlib.suppress(OSError):
+            lock = os.open(leftover, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(leftover)
+            finally:
+                os.close(lock)
 
 
 @contextmanager
@@ -116,10 +148,7 @@ def _put_in_place(partial: Path, folder: Path, manifest: dict[str, Any]) -> dict
         found = read_manifest(folder)
         if found is not None:
             return found
-        damaged = partial.with_name(f"{partial.name}-damaged")
-        with contextlib.suppress(FileNotFoundError):  # another process cleared it away
-            folder.rename(damaged)
-        _remove(damaged)
+        remove_folder(folder)
     return manifest
 
 
@@ -133,21 +162,19 @@ def _renamed(partial: Path, folder: Path) -> bool:
     return True
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove partial folders of the same name that nobody fills any more (kill -9 leaves them)."""
-    for leftover in folder.parent.glob(f"{folder.name}.partial-*"):
-        with contextlib.suppress(OSError):
-            lock = os.open(leftover, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(leftover)
-            finally:
-                os.close(lock)
-
-
 def _remove(path: Path) -> None:
     """Remove a folder with all that is in it, a file or a link; harmless where there is nothing."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _flush(*paths: Path) -> None:
+    """Wait until files and folders are on the disk, whatever becomes of the power."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -50,7 +50,7 @@ def download(store: Store, manifest: Manifest, target: Path, on_progress: Callab
             file = part / path
             file.parent.mkdir(parents=True, exist_ok=True)
             with store.explained():
-                _fetch_file(store, f"{base}/{path}", stated, file, count)
+                fetch_file(store, f"{base}/{path}", stated, file, count)
         for folder in (part, *(entry for entry in part.rglob("*") if entry.is_dir())):
             _flush_folder(folder)
         _put_in_place(part, target)
@@ -87,7 +87,7 @@ def _disk_full_explained(target: Path, manifest: Manifest) -> Iterator[None]:
         ) from error
 
 
-def _fetch_file(store: Store, key: str, stated: FileEntry, file: Path, count: Callable[[int], None]) -> None:
+def fetch_file(store: Store, key: str, stated: FileEntry, file: Path, count: Callable[[int], None]) -> None:
     """Write one object to disk, hashing what is written; a stream that breaks is taken up where it broke."""
     digest, size = hashlib.sha256(), 0
     with file.open("xb") as out:

@@ -74,7 +74,7 @@ def scan(folder: Path) -> tuple[ScannedFile, ...]:
     if not sources:
         raise InputError(f"{folder} holds no file: there is nothing to release")
     check_file_paths(sources)
-    return tuple(_read(path, sources[path]) for path in sorted(sources))
+    return tuple(read_file(path, sources[path]) for path in sorted(sources))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -89,7 +89,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             raise InputError(f"{entry} is {kind}: a release holds regular files only; copy the content or leave it out")
 
 
-def _read(path: str, source: Path) -> ScannedFile:
+def read_file(path: str, source: Path) -> ScannedFile:
     """One pass over the bytes: sha256, md5, and for a file of several parts the md5 of its parts' md5s."""
     sha256, md5, part = hashlib.sha256(), _md5(), _md5()
     parts: list[bytes] = []
@@ -136,14 +136,15 @@ def parse_manifest(data: bytes, version: str) -> Manifest:
         canonical = data == _canonical(name, entries)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"the manifest of version {version} is no manifest of schema {SCHEMA!r}: {error!r}") from error
-    if not canonical or not entries or not all(map(_is_sound, entries.values())):
+    if not canonical or not entries or not all(map(is_sound, entries.values())):
         raise InputError(f"the manifest of version {version} does not keep to schema {SCHEMA!r}: publish it again")
     check_name(name)
     check_file_paths(entries)
     return Manifest(name, MappingProxyType(entries), data, version)
 
 
-def _is_sound(entry: FileEntry) -> bool:
+def is_sound(entry: FileEntry) -> bool:
+    """Whether size and sha256 are such at all."""
     size, sha256 = entry.size, entry.sha256
     return type(size) is int and size >= 0 and isinstance(sha256, str) and is_version(sha256)
 

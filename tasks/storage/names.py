@@ -71,15 +71,18 @@ def check_prefix(prefix: str) -> str:
     return prefix
 
 
-def check_file_paths(paths: Iterable[str]) -> None:
-    """Refuse release files that are unsafe one by one, or that could not lie together on every file system.
+def check_file_paths(paths: Iterable[str], *, code_allowed: bool = False) -> None:
+    """Refuse files that are unsafe one by one, or that could not lie together on every file system.
 
-    Together: no two paths that differ only in case, and none that is both a file and a folder.
+    Files that can run code when they are loaded are refused too, unless they are allowed. Together: no two paths that
+    differ only in case, and none that is both a file and a folder.
     """
     spelled: dict[str, str] = {}
     files = {path.casefold() for path in paths}
     for path in paths:
         _check_file_path(path)
+        if not code_allowed and PurePosixPath(path).suffix.casefold() in _UNSAFE_SUFFIXES:
+            raise InputError(f"the release file {path!r} can run code when loaded: ship weights as .safetensors")
         for place in (path, *map(str, PurePosixPath(path).parents[:-1])):
             if spelled.setdefault(place.casefold(), place) != place:
                 raise InputError(f"{place!r} and {spelled[place.casefold()]!r} differ only in case: rename one")
@@ -89,10 +92,8 @@ def check_file_paths(paths: Iterable[str]) -> None:
 
 def _check_file_path(path: str) -> None:
     for segment in path.split("/"):
-        check_segment(segment, f"the release file {path!r}")
+        check_segment(segment, f"the file {path!r}")
     if len(path) > MAX_PATH:
-        raise InputError(f"the release file {path[:60]!r}... has a path of {len(path)} characters: at most {MAX_PATH}")
-    if PurePosixPath(path).suffix.casefold() in _UNSAFE_SUFFIXES:
-        raise InputError(f"the release file {path!r} can run code when loaded: ship weights as .safetensors")
+        raise InputError(f"the file {path[:60]!r}... has a path of {len(path)} characters: at most {MAX_PATH}")
     if path.split("/", maxsplit=1)[0].casefold() == MANIFEST:
-        raise InputError(f"the release file {path!r} takes the name of the release's own manifest: rename it")
+        raise InputError(f"the file {path!r} takes the name of the manifest itself: rename it")
