@@ -1,19 +1,24 @@
 """Fine-tune: tokens → weights; the only flow that wants a GPU.
 
-What comes in: references to token blocks and a base model, and the training parameters. What it leaves: a reference to
-the weights. It is called by `train` and has no command of its own: its inputs are references.
+What comes in: references to token blocks and a base model, the training parameters, and where checkpoints are shared.
+What it leaves: a reference to the weights. It is called by `train` and has no command of its own: its inputs are
+references.
 """
 
 from prefect import flow
 
-from tasks.parameters import TrainingParameters
+from tasks.parameters import ReleaseParameters, TrainingParameters
 from tasks.references import ModelReference, TokenBlocks, Weights
-from tasks.weights import make_weights
+from tasks.weights import make_weights, show_training
 
 
 @flow(name="finetune", log_prints=True)
 def finetune(
-    *, tokens: TokenBlocks, base: ModelReference, training: TrainingParameters = TrainingParameters()
+    *,
+    tokens: TokenBlocks,
+    base: ModelReference,
+    training: TrainingParameters = TrainingParameters(),
+    release: ReleaseParameters = ReleaseParameters(),
 ) -> Weights:
     """Fine-tune the base model on the token blocks.
 
@@ -21,5 +26,8 @@ def finetune(
         tokens: Reference to the token blocks.
         base: Reference to the base model.
         training: How to train.
+        release: Where checkpoints are copied to, if training.share_checkpoints is on.
     """
-    return make_weights(tokens, base, training)
+    weights = make_weights(tokens, base, training, release)
+    show_training(weights)
+    return weights

@@ -5,9 +5,9 @@ ends: normal exit, Ctrl-C, SIGTERM or kill -9.
 
 How: the command runs under a small supervisor (this file, run as a script). The supervisor holds the read end of a pipe
 whose write end only we hold. When we die, or close the pipe, it reads end of file, ends the command's process group
-(SIGTERM, 5 seconds, SIGKILL) and exits. So there is one way to stop, and it works from any thread and on macOS; a
-death signal set in the child alone would fire when the thread that started it ends. Both run in a session of their
-own: Ctrl-C in the terminal reaches neither. POSIX only.
+(SIGTERM, 5 seconds or as told, SIGKILL) and exits. So there is one way to stop, and it works from any thread and on
+macOS; a death signal set in the child alone would fire when the thread that started it ends. Both run in a session of
+their own: Ctrl-C in the terminal reaches neither. POSIX only.
 
 On Linux the kernel also ends the command should the supervisor itself be killed. macOS has no such signal: there, a
 kill -9 of the supervisor leaves the command running.
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO
 
 GRACE_S = 5.0
+"""How long a command may take to end after SIGTERM, where nothing else is said."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
@@ -34,8 +35,9 @@ _PR_SET_PDEATHSIG = 1
 class GuardedChild:
     """A command that runs until `close`, or until this process ends in any way."""
 
-    def __init__(self, process: subprocess.Popen[bytes], lifeline: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], lifeline: int, grace_s: float) -> None:
         self._process = process
+        self._grace_s = grace_s
         self._lifeline: int | None = lifeline
         self._owner = os.getpid()
         atexit.register(self.close)
@@ -43,7 +45,13 @@ class GuardedChild:
 
     @classmethod
     def start(
-        cls, command: Sequence[str], env: dict[str, str], log_path: Path | None, keep_open: Sequence[int] = ()
+        cls,
+        command: Sequence[str],
+        env: dict[str, str],
+        log_path: Path | None,
+        *,
+        keep_open: Sequence[int] = (),
+        grace_s: float = GRACE_S,
     ) -> "GuardedChild":
         """Start `command`, absolute path first, with exactly `env`; its output is added to `log_path`, or dropped.
 
@@ -51,7 +59,7 @@ class GuardedChild:
         `keep_open` stay open in the supervisor until the command has ended (for a lock that must last as long).
         """
         ear, lifeline = os.pipe()
-        supervisor = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(ear), *command]
+        supervisor = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(ear), str(grace_s), *command]
         try:
             with _open_log(log_path) as log:
                 process = subprocess.Popen(
@@ -68,7 +76,7 @@ class GuardedChild:
             raise
         finally:
             os.close(ear)
-        return cls(process, lifeline)
+        return cls(process, lifeline, grace_s)
 
     @property
     def pid(self) -> int:
@@ -80,12 +88,12 @@ class GuardedChild:
         return self._process.poll()
 
     def close(self) -> None:
-        """End the command and wait until it is gone: SIGTERM, after 5 seconds SIGKILL. Harmless when called again."""
+        """End the command and wait until it is gone: SIGTERM, after `grace_s` SIGKILL. Harmless when called again."""
         if os.getpid() != self._owner:
             return
         self._let_go()
         try:
-            self._process.wait(GRACE_S + 5)
+            self._process.wait(self._grace_s + 5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -116,7 +124,7 @@ def _open_log(log_path: Path | None) -> contextlib.AbstractContextManager[IO[byt
 # From here on: the supervisor's side, run as a script by `start`. Standard library only.
 
 
-def _supervise(ear: int, command: Sequence[str]) -> int:
+def _supervise(ear: int, grace_s: float, command: Sequence[str]) -> int:
     """Run `command` until it ends, the pipe closes or a stop signal comes; return its exit status."""
     wake, waker = os.pipe()
     os.set_blocking(waker, False)
@@ -129,7 +137,7 @@ def _supervise(ear: int, command: Sequence[str]) -> int:
         print(f"cannot start {command[0]}: {error}", file=sys.stderr)
         return 127
     _wait_for_end(child, ear, wake)
-    _end_group(child)
+    _end_group(child, grace_s)
     status = child.wait()
     return 128 - status if status < 0 else status
 
@@ -143,12 +151,12 @@ def _wait_for_end(child: subprocess.Popen[bytes], ear: int, wake: int) -> None:
             return
 
 
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, 5 seconds, then SIGKILL for whatever is left of the command's process group."""
+def _end_group(child: subprocess.Popen[bytes], grace_s: float) -> None:
+    """SIGTERM, a time of grace, then SIGKILL for whatever is left of the command's process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
         os.killpg(child.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(GRACE_S)
+        child.wait(grace_s)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
 
@@ -160,4 +168,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_supervise(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(_supervise(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))

@@ -33,3 +33,4 @@ def install() -> None:
         if not any(isinstance(found, OneSentence) for found in logger.filters):
             logger.addFilter(OneSentence())
     logging.getLogger("happytransformer").setLevel(logging.INFO)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns when it looks at the machine's fonts at first

@@ -17,6 +17,11 @@ ScratchPreset = Literal["scratch-tiny", "scratch-125m", "scratch-1.3b"]
 
 SCRATCH_PRESETS: tuple[str, ...] = get_args(ScratchPreset)
 
+LearningRateSchedule = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
+]
+"""Hugging Face's schedules that need no argument of their own."""
+
 _LIMIT_SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 _RELEASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 
@@ -135,7 +140,7 @@ class SampledModelParameters(ModelParameters):
 
 
 class TrainingParameters(Group):
-    """How the base model is fine-tuned: the seed's table, with its names and its defaults."""
+    """How the base model is fine-tuned: the seed's table with its names and defaults, then Hugging Face's names."""
 
     learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
     """How much the weights are adjusted per step. Left out: 5e-5 for a pretrained model, the recipe of the preset for
@@ -148,7 +153,21 @@ class TrainingParameters(Group):
     """Optimizer steps to take, whatever num_train_epochs says. Left out: num_train_epochs decides."""
 
     batch_size: Annotated[int | None, Field(ge=1)] = None
-    """Blocks a step. Left out: 1 for a pretrained model, the recipe of the preset for a model from scratch."""
+    """Blocks that each process works on at once. Left out: 1 for a pretrained model, the recipe of the preset for a
+    model from scratch."""
+
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients make one optimizer step: a larger batch in the memory of a smaller one."""
+
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third slower."""
+
+    lr_scheduler_type: LearningRateSchedule | None = None
+    """How the learning rate changes over the run. Left out: linear for a pretrained model, cosine from scratch."""
+
+    warmup_ratio: Annotated[float | None, Field(ge=0, lt=1)] = None
+    """Share of the steps in which the learning rate rises from 0. Left out: 0 for a pretrained model, 0.1 from
+    scratch."""
 
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Regularisation that keeps weights from growing too large."""
@@ -181,10 +200,72 @@ class TrainingParameters(Group):
     """Processes that tokenize (1,000 documents or fewer take one)."""
 
     fp16: bool = False
-    """Half precision training, which saves memory. Needs a CUDA GPU."""
+    """Half precision training, which saves memory. Needs a CUDA GPU; GPT-Neo overflows in it, so prefer bf16."""
+
+    bf16: bool | None = None
+    """Training in bfloat16, which is faster and overflows no sooner than full precision. Left out: wherever the
+    hardware has it, GPU or CPU."""
+
+    torch_compile: bool = False
+    """Compile the model first: minutes at the start (and a C++ compiler), faster steps afterwards."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seed of the random weights of a model from scratch, of the order of the blocks and of dropout."""
+
+    eval_steps: Annotated[int | None, Field(ge=1)] = None
+    """Steps between two measurements of the held-out loss; the first is before any step, the last after the last.
+    Left out: ten in a run."""
+
+    save_steps: Annotated[int | None, Field(ge=1)] = None
+    """Steps between two checkpoints: the most that an interrupted training loses. Left out: as eval_steps, but 500 at
+    most."""
+
+    save_total_limit: Annotated[int, Field(ge=1)] = 2
+    """Checkpoints to keep while training; none are kept after it."""
+
+    share_checkpoints: bool = False
+    """Also copy each checkpoint to release.destination, so that another machine can go on."""
+
+    load_best_model_at_end: bool = False
+    """Keep the weights with the lowest held-out loss instead of the last ones."""
+
+    early_stopping_patience: Annotated[int | None, Field(ge=1)] = None
+    """End when the held-out loss has not fallen for this many measurements. Left out: never."""
+
+    lora_rank: Annotated[int | None, Field(ge=1)] = None
+    """Train low-rank adapters of this rank instead of all weights (LoRA, by the library peft): far less memory. They
+    are merged into the model when it is saved. Left out: all weights are trained."""
+
+    lora_alpha: Annotated[float | None, Field(gt=0)] = None
+    """Adapters act with weight lora_alpha / lora_rank. Left out: twice lora_rank."""
+
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout before the adapters."""
+
+    lora_target_modules: tuple[str, ...] | None = None
+    """Names of the layers that get adapters. Left out: all projections of attention and MLP of GPT-Neo and GPT-2."""
+
+    num_processes: Annotated[int | None, Field(ge=1)] = None
+    """Processes that train together, launched by torchrun; each takes batch_size blocks. Left out: one for each GPU,
+    or one."""
+
+    fsdp: bool = False
+    """Shard weights, gradients and optimizer over the processes, for a model that does not fit into one."""
+
+    @field_validator("lora_target_modules", mode="before")
+    @classmethod
+    def _one_layer_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _precisions_and_adapters_make_sense(self) -> "TrainingParameters":
+        if self.fp16 and self.bf16:
+            raise ValueError("fp16 and bf16 are both on: choose one")
+        if self.lora_rank is None and (self.lora_alpha or self.lora_dropout or self.lora_target_modules):
+            raise ValueError("lora_alpha, lora_dropout and lora_target_modules need lora_rank: give it, 8 is usual")
+        if self.fsdp and self.lora_rank is not None:
+            raise ValueError("fsdp shards full training and lora_rank trains adapters: choose one")
+        return self
 
     @model_validator(mode="after")
     def _a_file_to_save_or_load_has_a_path(self) -> "TrainingParameters":

@@ -5,6 +5,7 @@ it leaves: a small frozen model that any process turns back into the folder `dat
 a reference holds on every machine that has the folder.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -135,7 +136,7 @@ class Report(Reference):
 
 
 class Weights(Reference):
-    """`model/` (the fine-tuned model and its tokenizer, as Hugging Face lays it out) and `history.json`."""
+    """`model/` (the fine-tuned model and its tokenizer, as Hugging Face lays it out), `history.json`, `losses.png`."""
 
     stage = "weights"
 
@@ -145,13 +146,28 @@ class Weights(Reference):
     epochs: float
     loss_before: float
     loss_after: float
+    nats_per_document: float | None
+    """Held-out loss after training of a whole document; None where the blocks do not show where documents end."""
+    best_step: int | None
+    """The step whose weights were kept; None where the last ones were."""
+    precision: str
+    processes: int
     seconds: float
+    """Of training, since it began or went on."""
+
+    @property
+    def perplexity(self) -> float:
+        """Of the held-out tokens, after training."""
+        return math.exp(self.loss_after)
 
     def describe(self) -> str:
         """Steps and the held-out loss before and after."""
+        kept = "" if self.best_step is None else f", the best of which after step {self.best_step:,}"
+        document = "" if self.nats_per_document is None else f", {self.nats_per_document:.2f} nats a document"
         return (
-            f"{self.steps:,} steps in {self.seconds:.0f} s, held-out loss {self.loss_before:.3f} before, "
-            f"{self.loss_after:.3f} after (nats a token)"
+            f"{self.steps:,} steps in {self.seconds:.0f} s ({self.precision}){kept}, held-out loss "
+            f"{self.loss_before:.3f} before, {self.loss_after:.3f} after (nats a token; perplexity "
+            f"{self.perplexity:.2f}{document})"
         )
 
 

@@ -159,12 +159,16 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def place_of(destination: str) -> str:
+    """Where a destination is: `data/...` lies in the data folder, any other relative folder in the current one."""
+    inside = "://" not in destination and Path(destination).parts[:1] == ("data",)
+    return str(settings().data.joinpath(*Path(destination).parts[1:])) if inside else destination
+
+
 def _destination(text: str) -> "Destination":
-    """A destination; `data/...` lies in the data folder, any other relative folder in the current one."""
     from tasks.storage.destination import parse_destination
 
-    inside = "://" not in text and Path(text).parts[:1] == ("data",)
-    return parse_destination(str(settings().data.joinpath(*Path(text).parts[1:])) if inside else text)
+    return parse_destination(place_of(text))
 
 
 def _json(value: object) -> str:

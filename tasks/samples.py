@@ -23,7 +23,7 @@ from tasks.parameters import SamplingParameters
 from tasks.references import Corpus, ModelReference, Samples, Weights
 from tasks.spintax import Template
 
-VERSION = 1
+VERSION = 2
 
 
 def samples_key(model: ModelReference, corpus: Corpus, sampling: SamplingParameters) -> str:

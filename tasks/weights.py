@@ -1,41 +1,50 @@
 """Weights: a base model and token blocks in, a fine-tuned model out.
 
-What comes in: references to both, and the training parameters. What it leaves: `data/weights/<key>/` with `model/` (as
-Hugging Face lays out a model folder) and `history.json`. In the UI the training shows a progress artifact.
+What comes in: references to both, the training parameters, and where checkpoints are shared. What it leaves:
+`data/weights/<key>/` with `model/` (as Hugging Face lays out a model folder), `history.json` and `losses.png`. A
+training that was broken off goes on from its last checkpoint (`data/checkpoints/<key>/`); there is none left when the
+weights are made. In the UI the training shows its progress and its losses.
 """
 
+import base64
 import json
-import time
+import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import UUID
+from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from tqdm import tqdm
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import content_key
+from tasks.errors import InputError
+from tasks.evaluation.losses import draw_losses, losses_markdown
 from tasks.folders import Facts, digest, list_files
-from tasks.parameters import TrainingParameters
+from tasks.parameters import ReleaseParameters, TrainingParameters
 from tasks.references import ModelReference, TokenBlocks, Weights
-from tasks.tokens import load_rows
+from tasks.release import place_of
+from tasks.torchrun import train_together
+from tasks.training_job import Job, run_job
+from tasks.training_progress import Reporter
 
-if TYPE_CHECKING:
-    from tasks.modeling.finetuning import Progress
-
-VERSION = 1
+VERSION = 2
 _CHANGES_NOTHING = {
+    "save_steps",
+    "save_total_limit",
+    "share_checkpoints",
     "save_preprocessed_data",
     "save_preprocessed_data_path",
     "load_preprocessed_data",
     "load_preprocessed_data_path",
     "preprocessing_processes",
 }
-"""Training parameters that belong to the tokens: they change no weight."""
+"""Training parameters that belong to the tokens or to the checkpoints: they change no weight."""
 
 
-def weights_key(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters) -> str:
+def weights_key(
+    tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters | None = None
+) -> str:
     """The key of the weights: the blocks, the base model and each parameter that changes the training."""
     return digest("weights", VERSION, tokens.sha256, base.sha256, training.model_dump(exclude=_CHANGES_NOTHING))
 
@@ -46,11 +55,30 @@ def weights_key(tokens: TokenBlocks, base: ModelReference, training: TrainingPar
     persist_result=True,
     result_serializer="json",
 )
-def make_weights(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters) -> Weights:
-    """Fine-tune the base model; no retry, since the same training would fail again."""
-    made = Weights.make(weights_key(tokens, base, training), partial(_fill, tokens, base, training))
+def make_weights(
+    tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters
+) -> Weights:
+    """Fine-tune the base model, from the last checkpoint if there is one; no retry, since what fails would fail again.
+
+    `release` says where `training.share_checkpoints` copies checkpoints to.
+    """
+    job = _job(tokens, base, training, release)
+    with job.checkpoints() as checkpoints, checkpoints.exclusive():
+        made = Weights.make(job.key, partial(_fill, job))
+        checkpoints.clear()
     print(f"weights: {made.describe()}")
     return made
+
+
+@task(name="show training", cache_policy=NO_CACHE, persist_result=False)
+def show_training(weights: Weights) -> None:
+    """Show the losses in the UI, as a picture and as a table."""
+    picture = base64.b64encode((weights.folder / "losses.png").read_bytes()).decode()
+    create_markdown_artifact(
+        key="losses",
+        markdown=losses_markdown(read_history(weights), picture=f"data:image/png;base64,{picture}"),
+        description="Losses of the training, step by step",
+    )
 
 
 def finetuned_model(weights: Weights, base: ModelReference) -> ModelReference:
@@ -60,82 +88,51 @@ def finetuned_model(weights: Weights, base: ModelReference) -> ModelReference:
     )
 
 
-def _fill(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, folder: Path) -> Facts:
-    from tasks.modeling.finetuning import check_device, finetune
-    from tasks.modeling.happy import TunableGeneration
+def read_history(weights: Weights) -> list[dict[str, Any]]:
+    """The entries of the history, in order: `step` and `eval_loss`, or `loss` with what belongs to it."""
+    read: list[dict[str, Any]] = json.loads((weights.folder / "history.json").read_text(encoding="utf-8"))
+    return read
+
+
+def _job(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters) -> Job:
+    from tasks.modeling.devices import processes_here
+
+    return Job(
+        key=weights_key(tokens, base, training),
+        tokens=tokens,
+        base=base,
+        training=training,
+        processes=processes_here(training) * _machines(),
+        share_with=place_of(release.destination) if training.share_checkpoints else None,
+    )
+
+
+def _machines() -> int:
+    """How many machines train together, as torchrun is told (PET_NNODES)."""
+    told = os.environ.get("PET_NNODES", "1")
+    if not told.isdecimal():
+        raise InputError(f"PET_NNODES={told}: the training needs a fixed number of machines; set PET_NNODES to one.")
+    return int(told)
+
+
+def _fill(job: Job, folder: Path) -> Facts:
+    from tasks.modeling.devices import choose_precision
     from tasks.modeling.recipes import choose_recipe
 
-    check_device(training)
-    recipe = choose_recipe(training, preset=base.preset, blocks=tokens.train_blocks)
+    training = job.training
+    recipe = choose_recipe(training, preset=job.base.preset, blocks=job.tokens.train_blocks // job.processes)
     print(
         f"training: learning_rate={recipe.learning_rate:g} batch_size={recipe.batch_size} "
+        f"gradient_accumulation_steps={training.gradient_accumulation_steps} processes={job.processes} "
         f"num_train_epochs={training.num_train_epochs:g} schedule={recipe.lr_scheduler_type} "
-        f"warmup_ratio={recipe.warmup_ratio:g} weight_decay={training.weight_decay:g} seed={training.seed}"
+        f"warmup_ratio={recipe.warmup_ratio:g} weight_decay={training.weight_decay:g} "
+        f"precision={choose_precision(training)} seed={training.seed}"
     )
-    generator = TunableGeneration(base.type, base.load_from, revision=base.revision)
-    with _Reporter() as reporter:
-        outcome = finetune(
-            generator,
-            load_rows(tokens, "train"),
-            load_rows(tokens, "eval"),
-            folder / "model",
-            training=training,
-            recipe=recipe,
-            on_progress=reporter.report,
-        )
-    (folder / "history.json").write_text(json.dumps(outcome.history, indent=1) + "\n", encoding="utf-8")
-    return {
-        "model_sha256": digest(list_files(folder / "model")),
-        "steps": outcome.steps,
-        "epochs": outcome.epochs,
-        "loss_before": outcome.loss_before,
-        "loss_after": outcome.loss_after,
-        "seconds": outcome.seconds,
-    }
-
-
-class _Reporter:
-    """Training progress: a bar where a person looks on, a line a tenth in the log, an artifact in the UI."""
-
-    SECONDS_BETWEEN_UPDATES = 2.0
-
-    def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
-        self._artifact: UUID | None = None
-        self._updated = 0.0
-        self._told = 0
-
-    def __enter__(self) -> "_Reporter":
-        self._artifact = create_progress_artifact(progress=0.0, key="training", description="Steps of the training")  # type: ignore[assignment]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def report(self, progress: "Progress") -> None:
-        """Show where the training is."""
-        if self._bar is None:
-            self._bar = tqdm(total=progress.steps, desc="training", unit="step", disable=None, leave=False)
-        self._bar.update(progress.step - self._bar.n)
-        if progress.loss is not None:
-            self._tell(progress)
-        self._update_artifact(progress)
-
-    def _tell(self, progress: "Progress") -> None:
-        """A line in the run's log each time another tenth of the training is done."""
-        tenth = 10 * progress.step // progress.steps
-        if tenth > self._told:
-            self._told = tenth
-            with tqdm.external_write_mode():
-                print(
-                    f"training: step {progress.step:,} of {progress.steps:,}, loss {progress.loss:.3f}, "
-                    f"learning rate {progress.learning_rate:.2e}, gradient norm {progress.grad_norm:.2f}"
-                )
-
-    def _update_artifact(self, progress: "Progress") -> None:
-        now = time.monotonic()
-        last = progress.step == progress.steps
-        if self._artifact is not None and (last or now - self._updated > self.SECONDS_BETWEEN_UPDATES):
-            self._updated = now
-            update_progress_artifact(self._artifact, progress=100.0 * progress.step / progress.steps)
+    with Reporter() as reporter:
+        if job.processes > 1 or training.fsdp:
+            facts = train_together(job, folder, here=job.processes // _machines(), tell=reporter.report)
+        else:
+            facts = run_job(job, folder, tell=reporter.report)
+    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    (folder / "losses.png").write_bytes(draw_losses(history))
+    return {**facts, "processes": job.processes, "model_sha256": digest(list_files(folder / "model"))}

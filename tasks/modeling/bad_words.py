@@ -12,34 +12,77 @@ import torch
 from transformers import LogitsProcessor
 from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
+Begun = tuple[tuple[int, int], ...]
+"""Pairs of a word's index and how many of its characters are written: 0 at least, as every word can begin anywhere."""
+
 
 class NeverWritten(LogitsProcessor):
     """Forbids every token after which the text would hold one of the words."""
 
-    def __init__(self, words: Sequence[str], tokenizer: Any) -> None:
-        """Spell the vocabulary; a word counts without the spaces around it, and in its case."""
-        byte_names = bytes_to_unicode()
-        self._words = ["".join(byte_names[byte] for byte in word.strip().encode()) for word in words if word.strip()]
-        tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-        self._spelling = {token_id: token for token_id, token in enumerate(tokens) if token is not None}
-        self._forbidden: dict[tuple[int, int], torch.Tensor] = {}
+    def __init__(self, words: Sequence[str], tokenizer: Any, pads: Sequence[int]) -> None:
+        """Spell the vocabulary; a word counts without the spaces around it, and in its case.
+
+        `pads` is how many pads stand at the left of each row: they are no text, and neither are special tokens.
+        """
+        self._words = [_spell(word.strip()) for word in words if word.strip()]
+        self._longest = max(map(len, self._words), default=0)
+        self._spelling = _spellings(tokenizer)
+        self._pads = pads
+        self._completing: dict[tuple[int, int], list[int]] = {}
+        self._masks: dict[Begun, torch.Tensor] = {}
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Scores [B, V] with minus infinity at each token that would complete a word behind `input_ids` [B, T]."""
-        scores = scores.clone()  # type: ignore[assignment]
-        for row, ids in enumerate(input_ids.tolist()):
-            for index, word in enumerate(self._words):
-                text = "".join(self._spelling.get(token, "") for token in ids[-len(word) :])
-                for begun in range(len(word)):
-                    if text.endswith(word[:begun]):
-                        scores[row, self._completing(index, begun).to(scores.device)] = float("-inf")
-        return scores
+        rows = zip(input_ids.tolist(), self._pads, strict=True)
+        masks = [self._mask(self._begun(self._end_of(ids[pads:])), scores) for ids, pads in rows]
+        return scores.masked_fill(torch.stack(masks), float("-inf"))  # type: ignore[return-value]
 
-    def _completing(self, index: int, begun: int) -> torch.Tensor:
+    def _end_of(self, ids: list[int]) -> str:
+        """The last characters that `ids` stand for: as many as the longest word needs, or all there are."""
+        text = ""
+        for token in reversed(ids):
+            if len(text) >= self._longest:
+                break
+            text = self._spelling.get(token, "") + text
+        return text
+
+    def _begun(self, text: str) -> Begun:
+        """The words that the end of `text` begins."""
+        return tuple(
+            (index, begun)
+            for index, word in enumerate(self._words)
+            for begun in range(len(word))
+            if text.endswith(word[:begun])
+        )
+
+    def _mask(self, begun: Begun, scores: torch.Tensor) -> torch.Tensor:
+        """Which tokens [V] would complete one of the words; there are few such masks, and each is made once."""
+        if begun not in self._masks:
+            mask = torch.zeros(scores.shape[-1], dtype=torch.bool)
+            for index, characters in begun:
+                mask[self._completed_by(index, characters)] = True
+            self._masks[begun] = mask.to(scores.device)
+        return self._masks[begun]
+
+    def _completed_by(self, index: int, begun: int) -> list[int]:
         """The tokens that complete word `index` where its first `begun` characters are written."""
-        if (index, begun) not in self._forbidden:
+        if (index, begun) not in self._completing:
             word = self._words[index]
             fits = (lambda token: word in token) if begun == 0 else (lambda token: token.startswith(word[begun:]))
-            ids = [token_id for token_id, token in self._spelling.items() if fits(token)]
-            self._forbidden[index, begun] = torch.tensor(ids, dtype=torch.long)
-        return self._forbidden[index, begun]
+            self._completing[index, begun] = [number for number, token in self._spelling.items() if fits(token)]
+        return self._completing[index, begun]
+
+
+def _spellings(tokenizer: Any) -> dict[int, str]:
+    """What each token adds to the text, a character for a byte: nothing, where decoding skips it."""
+    names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    added = {number: _spell(token.content) for number, token in tokenizer.added_tokens_decoder.items()}
+    spelling = {number: name for number, name in enumerate(names) if name is not None} | added
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special |= set(tokenizer.all_special_ids)
+    return {number: name for number, name in spelling.items() if number not in special}
+
+
+def _spell(text: str) -> str:
+    byte_names = bytes_to_unicode()
+    return "".join(byte_names[byte] for byte in text.encode())

@@ -1,39 +1,41 @@
-"""Fine-tune: a base model and token rows in, a model folder and its history out.
+"""Fine-tune: a base model and token blocks in, a model folder and its history out.
 
-What comes in: rows that were packed and split before (`input_ids`, `attention_mask`, `labels`), handed to Happy
-Transformer as a saved dataset, so that none of its own tokenizing and splitting runs. What it leaves: the fine-tuned
-model, saved in eval mode, and the held-out loss before the first and after the last step.
+What comes in: blocks that were packed and split before, the training parameters, and where checkpoints go. What it
+leaves: the fine-tuned model (the last weights or the best ones), saved in eval mode; the held-out loss before the first
+and after the last step; the history of both losses. It goes on from a checkpoint where it is given one, and ends where
+an undisturbed training ends: on a CPU bit by bit.
+
+Every process of a distributed training calls `finetune` with the same arguments; the first one saves.
 """
 
-import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, DatasetDict
-from datasets.utils.logging import disable_progress_bar
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tasks.errors import InputError
-from tasks.modeling.happy import TunableGeneration, tuning_args
-from tasks.modeling.loss import Row, mean_loss
+from tasks.modeling.adapters import add_adapters, merge_adapters
+from tasks.modeling.blocks import Blocks
+from tasks.modeling.conducting import Schedule
+from tasks.modeling.devices import Precision, choose_precision, memory_explained
+from tasks.modeling.happy import TunableGeneration, TuningArgs
 from tasks.modeling.recipes import Recipe
+from tasks.modeling.stopping import delayed_stop
+from tasks.modeling.trainer import BlockTrainer, Checkpoints, check_measured
 from tasks.parameters import TrainingParameters
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training is: the loss is the mean since the last report, in nats a token."""
+    """Where the training is; `entry` is the newest entry of the history, None at the steps between."""
 
     step: int
     steps: int
-    loss: float | None = None
-    learning_rate: float = 0.0
-    grad_norm: float = 0.0
+    entry: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,88 +46,160 @@ class Outcome:
     epochs: float
     loss_before: float
     loss_after: float
+    nats_per_document: float | None
+    """Held-out loss after training of a whole document; None where the blocks do not show where documents end."""
+    best_step: int | None
+    """The step whose weights were kept, where the best were asked for."""
+    precision: Precision
     seconds: float
+    """Of this process, since it began or went on."""
     history: list[dict[str, Any]]
-
-
-def check_device(training: TrainingParameters) -> None:
-    """Raise InputError where half precision is asked for and there is no CUDA GPU."""
-    if training.fp16 and not torch.cuda.is_available():
-        raise InputError(
-            "--training.fp16 needs a CUDA GPU and this machine has none; leave --training.fp16 out to train in full "
-            "precision, or run on the GPU work pool."
-        )
 
 
 def finetune(  # noqa: PLR0913
     generator: TunableGeneration,
-    train_rows: Sequence[Row],
-    eval_rows: Sequence[Row],
+    train: Blocks,
+    held_out: Blocks,
     folder: Path,
     *,
     training: TrainingParameters,
     recipe: Recipe,
+    checkpoints: Checkpoints | None = None,
+    resume_from: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
-    """Train `generator` on `train_rows` and save it to `folder`; raises InputError when a loss is not finite."""
-    generator.model.to(generator.device)
-    eval_batch = max(recipe.batch_size, 8)
-    loss_before = mean_loss(generator.model, eval_rows, batch_size=eval_batch)
-    if not math.isfinite(loss_before):
-        raise InputError(
-            f"The base model's held-out loss is {loss_before} before any training: its weights are damaged."
-        )
+    """Train `generator` on `train` and save it to `folder`.
+
+    A signal (Ctrl-C, SIGTERM) ends the training after the batch under way: a checkpoint is saved, then the signal takes
+    its course.
+
+    Raises:
+        InputError: a loss is no number, memory ran out, or the disk is full; the last checkpoint is kept.
+    """
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="spinneret-") as scratch:
-        rows = _save_rows(train_rows, eval_rows, Path(scratch) / "rows")
-        places = {"load_path": str(rows), "output_dir": scratch, "logging_steps": 10}
-        watch = _Watch(on_progress)
-        generator.train("", args=tuning_args(training, recipe, callbacks=(watch,), **places))
-    seconds = time.monotonic() - began
+    precision = choose_precision(training)
+    if training.lora_rank is not None:
+        generator.model = add_adapters(generator.model, training)
+    sizes = {"batch_size": recipe.batch_size, "block_size": train.ids.shape[1]}
+    with tempfile.TemporaryDirectory(prefix="spinneret-") as scratch, memory_explained(training, **sizes):
+        args = _tuning_args(training, recipe, precision, len(train), scratch)
+        args.train, args.held_out, args.callbacks = train, held_out, (_Watch(on_progress),)
+        args.checkpoints, args.resume_from = checkpoints, resume_from
+        with delayed_stop() as args.stop:
+            generator.train("", args=args)
+            if args.stop.wanted:
+                _trainer(generator).save_now()
+        trainer = _trainer(generator)
+        best_step = trainer.load_best() if training.load_best_model_at_end else None
+        loss_after = trainer.measure(exactly=True)
+        check_measured(loss_after, trainer.state.global_step)
+        _save(generator, folder, training)
+    history = trainer.state.log_history
+    return Outcome(
+        steps=trainer.state.global_step,
+        epochs=float(trainer.state.epoch or 0),
+        loss_before=next(entry["eval_loss"] for entry in history if "eval_loss" in entry),
+        loss_after=loss_after,
+        nats_per_document=_nats_per_document(loss_after, held_out, generator.tokenizer.eos_token_id),
+        best_step=best_step,
+        precision=precision,
+        seconds=time.monotonic() - began,
+        history=history,
+    )
+
+
+def _tuning_args(
+    training: TrainingParameters, recipe: Recipe, precision: Precision, blocks: int, scratch: str
+) -> TuningArgs:
+    """Happy Transformer's arguments; what it has no name for goes by Hugging Face's."""
+    return TuningArgs(
+        output_dir=scratch,
+        learning_rate=recipe.learning_rate,
+        batch_size=recipe.batch_size,
+        num_train_epochs=training.num_train_epochs,
+        weight_decay=training.weight_decay,
+        eval_steps=0,
+        save_steps=0,
+        logging_steps=_logging_steps(training, recipe, blocks),
+        more=_hugging_face_arguments(training, recipe, precision),
+        schedule=Schedule(
+            training.eval_steps, training.save_steps, training.early_stopping_patience, training.load_best_model_at_end
+        ),
+    )
+
+
+def _hugging_face_arguments(training: TrainingParameters, recipe: Recipe, precision: Precision) -> dict[str, Any]:
+    cuda = torch.cuda.is_available()
+    checkpointing = (
+        {"gradient_checkpointing_kwargs": {"use_reentrant": False}} if training.gradient_checkpointing else {}
+    )
+    shards = {"fsdp": "full_shard auto_wrap", "fsdp_config": {"use_orig_params": True}} if training.fsdp else {}
+    return {
+        "max_steps": -1 if training.max_steps is None else training.max_steps,
+        "adam_beta1": training.adam_beta1,
+        "adam_beta2": training.adam_beta2,
+        "adam_epsilon": training.adam_epsilon,
+        "max_grad_norm": training.max_grad_norm,
+        "seed": training.seed,
+        "data_seed": training.seed,
+        "lr_scheduler_type": recipe.lr_scheduler_type,
+        "warmup_ratio": recipe.warmup_ratio,
+        "gradient_accumulation_steps": training.gradient_accumulation_steps,
+        "gradient_checkpointing": training.gradient_checkpointing,
+        "fp16": precision == "fp16",
+        "bf16": precision == "bf16",
+        "torch_compile": training.torch_compile,
+        "optim": "adamw_torch_fused",
+        "use_cpu": not cuda and not torch.backends.mps.is_available(),
+        "dataloader_pin_memory": cuda,
+        "remove_unused_columns": False,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "ddp_find_unused_parameters": False,
+        **checkpointing,
+        **shards,
+    }
+
+
+def _logging_steps(training: TrainingParameters, recipe: Recipe, blocks: int) -> int:
+    """Steps between two entries of the history: ten, fewer in a short run."""
+    steps = training.max_steps or blocks * training.num_train_epochs / recipe.batch_size
+    return max(1, min(10, int(steps) // 30))
+
+
+def _trainer(generator: TunableGeneration) -> BlockTrainer:
     assert generator.trainer is not None
-    state = generator.trainer.state
-    loss_after = mean_loss(generator.model, eval_rows, batch_size=eval_batch)
-    _finite(loss_after, state.global_step)
+    return generator.trainer
+
+
+def _save(generator: TunableGeneration, folder: Path, training: TrainingParameters) -> None:
+    """The model as anybody can load it; of several processes the first one writes."""
+    trainer = _trainer(generator)
+    if trainer.is_fsdp_enabled:
+        trainer.save_model(str(folder))
+        return
+    if not trainer.is_world_process_zero():
+        return
+    if training.lora_rank is not None:
+        generator.model = merge_adapters(generator.model)
     generator.save(folder)
-    return Outcome(state.global_step, float(state.epoch or 0), loss_before, loss_after, seconds, state.log_history)
 
 
-def _save_rows(train_rows: Sequence[Row], eval_rows: Sequence[Row], folder: Path) -> Path:
-    """The rows as the dataset on disk that Happy Transformer's `load_path` takes."""
-    disable_progress_bar()
-    splits = {"train": Dataset.from_list(list(train_rows)), "eval": Dataset.from_list(list(eval_rows))}
-    DatasetDict(splits).save_to_disk(folder)
-    return folder
-
-
-def _finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise InputError(
-            f"The training loss became {loss} at step {step}: lower --training.learning-rate, and leave out "
-            "--training.fp16 where it is set (GPT-Neo overflows in it)."
-        )
+def _nats_per_document(loss: float, held_out: Blocks, end_of_text: int) -> float | None:
+    documents = held_out.count_ends(end_of_text)
+    return loss * int(held_out.lengths.sum()) / documents if documents else None
 
 
 class _Watch(TrainerCallback):
-    """Reports progress, and ends a training whose loss is no number."""
+    """Tells where the training is."""
 
     def __init__(self, on_progress: Callable[[Progress], None]) -> None:
         self._on_progress = on_progress
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Check the loss and report it."""
-        if logs and "loss" in logs:
-            _finite(logs["loss"], state.global_step)
-            rest = {name: logs.get(name, 0.0) for name in ("learning_rate", "grad_norm")}
-            self._on_progress(Progress(state.global_step, state.max_steps, logs["loss"], **rest))
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """A new entry of the history."""
+        self._on_progress(Progress(state.global_step, state.max_steps, state.log_history[-1]))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Report each step."""
+        """A step."""
         self._on_progress(Progress(state.global_step, state.max_steps))

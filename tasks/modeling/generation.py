@@ -2,20 +2,32 @@
 
 What comes in: a loaded model, prompts and sampling parameters in Happy Transformer's names. What it leaves: for each
 prompt its samples in order. A sample's seed depends on `sampling.seed` and its place only, so the samples before and
-after training use the same random numbers. The model is in eval mode.
+after training use the same random numbers.
+
+All prompts and samples are written in one batch (several, where that would take much memory), and still a sample is a
+function of the model, its prompt, the parameters and its own seed: `generate_again` writes the same text alone. The
+model's arithmetic on a batch differs from that on one row in the last bits, which changes a token about once in a
+million in float32. Nothing here touches the random numbers of the process, the tokenizer, or the model's own
+generation config; the model ends in eval mode.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import torch
-from happytransformer import GENSettings
+from transformers import GenerationConfig
 
 from tasks.errors import InputError
+from tasks.modeling.drawing import limits, seeded_draw
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.loading import positions
 from tasks.parameters import SamplingParameters
+
+MOST_ROWS, MOST_TOKENS = 256, 16_384
+"""Of one batch, prompts and pads counted. Keys and values of 16,384 tokens take 6.4 GB in GPT-Neo 1.3B."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +45,14 @@ class Sample:
         return asdict(self)
 
 
-def generation_settings(sampling: SamplingParameters) -> GENSettings:
-    """Happy Transformer's settings, value by value; `bad_words` are held by `NeverWritten` instead."""
-    return GENSettings(
-        min_length=sampling.min_length,
-        max_length=sampling.max_length,
-        do_sample=sampling.do_sample,
-        early_stopping=sampling.early_stopping,
-        num_beams=sampling.num_beams,
-        temperature=sampling.temperature,
-        top_k=sampling.top_k,
-        top_p=sampling.top_p,
-        no_repeat_ngram_size=sampling.no_repeat_ngram_size,
-    )
+class Row(NamedTuple):
+    """All that a text depends on, besides the model and the parameters."""
+
+    ids: tuple[int, ...]
+    """The prompt, one token at least."""
+
+    seed: int
+    """Of the draw; 0 where nothing is drawn, so that the samples of a prompt are one row."""
 
 
 def sample_seed(seed: int, prompt_index: int, sample_index: int) -> int:
@@ -56,28 +63,108 @@ def sample_seed(seed: int, prompt_index: int, sample_index: int) -> int:
 
 def generate(generator: TunableGeneration, prompts: Sequence[str], sampling: SamplingParameters) -> list[Sample]:
     """`sampling.num_samples` samples of each prompt; InputError before any work where a prompt leaves no room."""
-    for prompt in prompts:
-        _check_room(generator, prompt, sampling.max_length)
+    places = [(number, index) for number in range(len(prompts)) for index in range(sampling.num_samples)]
+    wanted = [(prompts[number], sample_seed(sampling.seed, number, index)) for number, index in places]
+    return _write(generator, wanted, sampling)
+
+
+def generate_again(generator: TunableGeneration, prompt: str, seed: int, sampling: SamplingParameters) -> Sample:
+    """The sample with this seed, alone: what `generate` wrote with the same parameters."""
+    return _write(generator, [(prompt, seed)], sampling)[0]
+
+
+def _write(
+    generator: TunableGeneration, wanted: Sequence[tuple[str, int]], sampling: SamplingParameters
+) -> list[Sample]:
+    """A sample for each prompt and seed, in order."""
+    prompts = {prompt: _encode(generator, prompt, sampling.max_length) for prompt, _ in wanted}
+    rows = [Row(prompts[prompt], seed if sampling.do_sample else 0) for prompt, seed in wanted]
+    generator.model.to(generator.device)
     generator.model.eval()
-    generator.never_write(sampling.bad_words)
-    settings = generation_settings(sampling)
-    samples = []
-    for prompt_index, prompt in enumerate(prompts):
-        visible = generator.tokenizer.decode(
-            generator.tokenizer(prompt)["input_ids"], skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        for sample_index in range(sampling.num_samples):
-            seed = sample_seed(sampling.seed, prompt_index, sample_index)
-            torch.manual_seed(seed)
-            text = generator.generate_text(prompt, args=settings).text
-            samples.append(Sample(prompt, seed, text, visible + text))
-    return samples
+    written: dict[Row, list[int]] = {}
+    for batch in _batches(rows, sampling):
+        written |= zip(batch, _write_batch(generator, batch, sampling), strict=True)
+    return [
+        Sample(prompt, seed, *_texts(generator.tokenizer, row, written[row]))
+        for (prompt, seed), row in zip(wanted, rows, strict=True)
+    ]
 
 
-def _check_room(generator: TunableGeneration, prompt: str, max_length: int) -> None:
-    tokens, room = len(generator.tokenizer(prompt)["input_ids"]), positions(generator.model.config)
+def _encode(generator: TunableGeneration, prompt: str, max_length: int) -> tuple[int, ...]:
+    """A prompt's tokens; the end-of-text token, behind which a document begins, where it has none."""
+    ids = tuple(generator.tokenizer(prompt, verbose=False)["input_ids"]) or (generator.tokenizer.eos_token_id,)
+    tokens, room = len(ids), positions(generator.model.config)
     if tokens + max_length > room:
         raise InputError(
             f"The prompt {prompt[:40]!r} has {tokens:,} tokens, and with --sampling.max-length {max_length:,} that is "
             f"more than the {room:,} tokens of the model's context; shorten the prompt or lower --sampling.max-length."
         )
+    return ids
+
+
+def _texts(tokenizer: Any, row: Row, written: list[int]) -> tuple[str, str]:
+    """What was written and the whole document: what the tokens say, special tokens left out, nothing tidied."""
+    values = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    prompt, document = (tokenizer.decode(ids, **values) for ids in (row.ids, [*row.ids, *written]))
+    return document[len(prompt) :], document
+
+
+def _batches(rows: Sequence[Row], sampling: SamplingParameters) -> Iterator[list[Row]]:
+    """Each different row once, those with prompts of like length together; a beam search takes one at a time."""
+    most_rows = 1 if sampling.num_beams > 1 else MOST_ROWS
+    batch: list[Row] = []
+    for row in sorted(dict.fromkeys(rows), key=lambda row: len(row.ids)):
+        if len(batch) == most_rows or (len(batch) + 1) * (len(row.ids) + sampling.max_length) > MOST_TOKENS:
+            yield from [batch] if batch else []
+            batch = []
+        batch.append(row)
+    yield batch
+
+
+def _write_batch(generator: TunableGeneration, rows: Sequence[Row], sampling: SamplingParameters) -> list[list[int]]:
+    """The tokens that the model writes behind each prompt, up to the end-of-text token and without it."""
+    end = generator.tokenizer.eos_token_id
+    width = max(len(row.ids) for row in rows)
+    pads = [width - len(row.ids) for row in rows]
+    # generate() takes a prompt that ends in a pad for one padded on the wrong side, and warns. Pads are never read.
+    pad = next(token for token in (end, *range(len(rows) + 1)) if all(row.ids[-1] != token for row in rows))
+    prompts = torch.tensor([[pad] * left + list(row.ids) for left, row in zip(pads, rows, strict=True)])
+    real = torch.tensor([[0] * left + [1] * (width - left) for left in pads])
+    processors = limits(sampling, generator.tokenizer, [left for left in pads for _ in range(sampling.num_beams)])
+    if sampling.do_sample and sampling.num_beams == 1:
+        processors += seeded_draw(sampling, [row.seed for row in rows])
+    with torch.inference_mode(), _seeded(rows[0].seed):
+        output = generator.model.generate(
+            input_ids=prompts.to(generator.device),
+            attention_mask=real.to(generator.device),
+            generation_config=_config(sampling, end=end, pad=pad),
+            logits_processor=processors,
+            use_model_defaults=False,
+        )
+    written: list[list[int]] = output[:, width:].tolist()
+    return [ids[: ids.index(end)] if end in ids else ids for ids in written]
+
+
+def _config(sampling: SamplingParameters, *, end: int, pad: int) -> GenerationConfig:
+    """Whole: nothing is left to the model's own. What is drawn without beams, `seeded_draw` draws."""
+    values: dict[str, Any] = {}
+    if sampling.num_beams > 1:
+        values |= {"num_beams": sampling.num_beams, "early_stopping": sampling.early_stopping}
+    if sampling.num_beams > 1 and sampling.do_sample:
+        values |= {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
+        values |= {"do_sample": True}
+    return GenerationConfig(
+        min_new_tokens=sampling.min_length,
+        max_new_tokens=sampling.max_length,
+        eos_token_id=end,
+        pad_token_id=pad,
+        **values,
+    )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """PyTorch's random numbers, which beams that are drawn take: seeded here, and as they were afterwards."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield

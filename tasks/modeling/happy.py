@@ -1,86 +1,71 @@
 """The seam to Happy Transformer: the one module that knows its private names (pinned to 3.0.1).
 
 What comes in: a model folder or hub id. What it leaves: a `HappyGeneration` that loads, generates, trains and saves as
-Happy Transformer does, and without its traps: embeddings are never shrunk to the tokenizer, training takes every
-parameter of the seed's table, sampling ends up in eval mode, and decoded text is not tidied behind one's back.
+Happy Transformer does, and without its traps: embeddings are never shrunk to the tokenizer, training takes our blocks
+as they are and every parameter of ours, and ends in eval mode. Attention and loss are the fast ones.
 """
 
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import happytransformer.happy_transformer as happy_transformer_module
+import torch
+from accelerate.state import AcceleratorState
 from happytransformer import GENTrainArgs, HappyGeneration
 from transformers import (
     AutoConfig,
     AutoTokenizer,
-    LogitsProcessorList,
     PreTrainedModel,
-    PrinterCallback,
-    Trainer,
     TrainerCallback,
     TrainingArguments,
 )
 from transformers.utils import logging as transformers_logging
 
-from tasks.modeling.bad_words import NeverWritten
+from tasks.modeling import attention as _registered  # noqa: F401 what it is imported for: GPT-Neo attends by it
+from tasks.modeling.blocks import Blocks
+from tasks.modeling.conducting import Schedule
+from tasks.modeling.fusing import fuse
 from tasks.modeling.loading import check_complete, check_end_of_text, check_writes_text, loading
-from tasks.modeling.recipes import Recipe
 from tasks.modeling.saving import save_model
-from tasks.parameters import TrainingParameters
+from tasks.modeling.stopping import Stop
+from tasks.modeling.trainer import BlockTrainer, Checkpoints
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 
 @dataclass
 class TuningArgs(GENTrainArgs):  # type: ignore[misc]
-    """Happy Transformer's training arguments and those of the seed's table that 3.x dropped."""
+    """Happy Transformer's training arguments, and beside them what it has no name for."""
 
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    adam_epsilon: float = 1e-8
-    max_grad_norm: float = 1.0
-    max_steps: int = -1
-    seed: int = 42
-    lr_scheduler_type: str = "linear"
-    warmup_ratio: float = 0.0
+    train: Blocks | None = None
+    held_out: Blocks | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Hugging Face's training arguments by name; they win."""
+    schedule: Schedule = field(default_factory=Schedule)
+    checkpoints: Checkpoints | None = None
+    resume_from: Path | None = None
+    stop: Stop = field(default_factory=Stop)
     callbacks: tuple[TrainerCallback, ...] = ()
-
-
-def tuning_args(training: TrainingParameters, recipe: Recipe, **places: Any) -> TuningArgs:
-    """The arguments for `train()`; `places` are Happy Transformer's own (output_dir, load_path, ...)."""
-    return TuningArgs(
-        learning_rate=recipe.learning_rate,
-        batch_size=recipe.batch_size,
-        lr_scheduler_type=recipe.lr_scheduler_type,
-        warmup_ratio=recipe.warmup_ratio,
-        num_train_epochs=training.num_train_epochs,
-        max_steps=-1 if training.max_steps is None else training.max_steps,
-        weight_decay=training.weight_decay,
-        adam_beta1=training.adam_beta1,
-        adam_beta2=training.adam_beta2,
-        adam_epsilon=training.adam_epsilon,
-        max_grad_norm=training.max_grad_norm,
-        fp16=training.fp16,
-        seed=training.seed,
-        eval_steps=0,
-        **places,
-    )
 
 
 class TunableGeneration(HappyGeneration):  # type: ignore[misc]
     """Happy Transformer's text generation, held by its seams; `trainer` is that of the last training."""
 
-    trainer: Trainer | None = None
+    trainer: BlockTrainer | None = None
+    device: torch.device
 
     def __init__(self, model_type: str, model_name: str, *, revision: str | None = None) -> None:
         """Load the model and its tokenizer in eval mode, on the best device there is."""
         self._revision = revision
         super().__init__(model_type=model_type, model_name=model_name)
         del self.model.resize_token_embeddings
+        if self.device.type == "cuda":
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        fuse(self.model)
         self.model.eval()
 
     def _get_logger(self) -> logging.Logger:
@@ -108,50 +93,51 @@ class TunableGeneration(HappyGeneration):  # type: ignore[misc]
         model.resize_token_embeddings = lambda size: _grow_embeddings(model, size)
         return config, tokenizer, model
 
+    def _preprocess_data_train(
+        self, input_filepath: str, eval_filepath: str, args: TuningArgs
+    ) -> tuple[Blocks, Blocks]:
+        """The blocks as they are: none of Happy Transformer's reading, splitting and tokenizing runs."""
+        assert args.train is not None and args.held_out is not None  # noqa: PT018
+        return args.train, args.held_out
+
     def _get_training_args(self, args: TuningArgs) -> TrainingArguments:
         """The parent's arguments, and all that it leaves out."""
-        ours = {field.name for field in fields(TuningArgs)} - {field.name for field in fields(GENTrainArgs)}
-        values = {name: getattr(args, name) for name in ours - {"callbacks"}}
-        arguments: TrainingArguments = super()._get_training_args(args)
-        quiet = {"disable_tqdm": True, "dataloader_pin_memory": self.device.type == "cuda"}
-        return replace(arguments, **values, **quiet, data_seed=args.seed, logging_nan_inf_filter=False)
+        _forget_earlier_training()
+        parents: TrainingArguments = super()._get_training_args(args)
+        arguments = replace(parents, **args.more)
+        arguments._n_gpu = min(arguments._n_gpu, 1)  # several GPUs have a process each; Hugging Face would use threads
+        return arguments
 
-    def _run_train(self, train_dataset: Any, eval_dataset: Any, args: TuningArgs, data_collator: Any) -> None:
-        """Train on the rows as they are, keep the trainer, and end in eval mode."""
+    def _run_train(self, train_dataset: Blocks, eval_dataset: Blocks, args: TuningArgs, data_collator: Any) -> None:
+        """Train on the blocks as they are, keep the trainer, and end in eval mode."""
         self.model.to(self.device)
         self._on_device = True
-        self.trainer = Trainer(
+        self.trainer = BlockTrainer(
             model=self.model,
             args=self._get_training_args(args),
-            train_dataset=train_dataset,
-            processing_class=self.tokenizer,
-            data_collator=data_collator,
+            train=train_dataset,
+            held_out=eval_dataset,
+            schedule=args.schedule,
+            checkpoints=args.checkpoints,
+            stop=args.stop,
             callbacks=list(args.callbacks),
         )
-        self.trainer.remove_callback(PrinterCallback)
         try:
-            self.trainer.train()
+            self.trainer.train_from(args.resume_from)
         finally:
             self.model.eval()
-
-    def _load_pipeline(self) -> None:
-        """The pipeline, which decodes tokens to exactly the text that they stand for."""
-        verbosity = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity_error()  # it warns of the device, which Happy Transformer told already
-        super()._load_pipeline()
-        transformers_logging.set_verbosity(verbosity)
-        self._pipeline._postprocess_params["clean_up_tokenization_spaces"] = False
-
-    def never_write(self, words: Sequence[str]) -> None:
-        """From now on, write none of these words (none: write anything)."""
-        self._load_pipeline()
-        processors = LogitsProcessorList([NeverWritten(words, self.tokenizer)] if words else [])
-        self._pipeline._forward_params["logits_processor"] = processors
 
     def save(self, path: str | Path) -> None:
         """Save model and tokenizer to a fresh folder, in eval mode."""
         self.model.eval()
         save_model(self.model, self.tokenizer, Path(path))
+
+
+def _forget_earlier_training() -> None:
+    """Precision and compiling go by way of the environment and of a state that all share: they would stay on."""
+    for name in [name for name in os.environ if name.startswith(("ACCELERATE_MIXED_", "ACCELERATE_DYNAMO_"))]:
+        del os.environ[name]
+    AcceleratorState._reset_state()
 
 
 def _grow_embeddings(model: PreTrainedModel, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What training uses where `learning_rate` or `batch_size` is left out.
+"""What training uses where `learning_rate`, `batch_size`, the schedule or the warm-up is left out.
 
 What comes in: the training parameters, the preset of a model from scratch (None for a pretrained model) and the
 number of blocks. What it leaves: a recipe with every value filled in. For a pretrained model these are the seed's own
@@ -38,10 +38,11 @@ def choose_recipe(training: TrainingParameters, *, preset: str | None, blocks: i
     base = FROM_SCRATCH[preset] if preset else PRETRAINED
     batch_size = base.batch_size
     if preset and training.max_steps is None:
-        batch_size = max(1, min(batch_size, round(blocks * training.num_train_epochs / STEPS_WANTED)))
+        trained = blocks * training.num_train_epochs / training.gradient_accumulation_steps
+        batch_size = max(1, min(batch_size, round(trained / STEPS_WANTED)))
     return Recipe(
         learning_rate=training.learning_rate or base.learning_rate,
         batch_size=training.batch_size or batch_size,
-        lr_scheduler_type=base.lr_scheduler_type,
-        warmup_ratio=base.warmup_ratio,
+        lr_scheduler_type=training.lr_scheduler_type or base.lr_scheduler_type,
+        warmup_ratio=base.warmup_ratio if training.warmup_ratio is None else training.warmup_ratio,
     )

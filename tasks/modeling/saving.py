@@ -5,6 +5,8 @@ written in Rust and know no errno: they say "No space left on device (os error 2
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,24 @@ from tasks.disk import NO_SPACE, no_space_message
 from tasks.errors import InputError
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_TORCH_WRITER = re.compile(r"PytorchStreamWriter failed writing|inline_container\.cc.* unexpected pos", re.DOTALL)
+"""torch.save into a file: it tells no reason, and that the file did not take all bytes is the only one."""
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write both to `folder`; raises InputError when the disk (or what this user may write) is full."""
-    try:
+    with full_disk_explained(folder):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def full_disk_explained(folder: Path) -> Iterator[None]:
+    """Whatever the writers of models raise in the block for a full disk becomes InputError."""
+    try:
+        yield
     except Exception as error:
-        if _errno(error) not in NO_SPACE:
+        if _errno(error) not in NO_SPACE and not _TORCH_WRITER.search(str(error)):
             raise
         raise InputError(no_space_message(folder)) from error
 

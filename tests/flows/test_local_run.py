@@ -134,7 +134,7 @@ def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ende
     number: signal.Signals, code: int, start: Callable[..., Command]
 ) -> None:
     command = start("train", *TINY, *ENDLESS)
-    command.wait_for("training: learning_rate=")
+    command.wait_for("training: step 0 of")
     time.sleep(3)
     began = time.monotonic()
     command.process.send_signal(number)
@@ -142,23 +142,35 @@ def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ende
     assert time.monotonic() - began < 10
     assert wait_until(lambda: not command.running(), 2), command.running()
     assert list((settings().data / "weights").iterdir()) == []
+    [saved] = (settings().data / "checkpoints").glob("*/step-*")
+    again = start("train", *TINY, *ENDLESS)
+    again.wait_for(f"training: goes on from the checkpoint of step {int(saved.name.removeprefix('step-')):,}")
+    again.process.send_signal(number)
+    assert again.process.wait(60) == code, again.said
     states = recorded_states()
-    assert states.pop("prepare") == ["COMPLETED"]
+    assert states.pop("prepare") == ["COMPLETED", "COMPLETED"]
     assert set(states) == {"train", "finetune"}
     assert not {"RUNNING", "PENDING"} & {state for ended in states.values() for state in ended}, states
     assert "Traceback" not in command.said
 
 
 @pytest.mark.slow
-def test_kill_9_leaves_no_process_and_the_next_run_goes_on_from_the_last_stage(start: Callable[..., Command]) -> None:
-    command = start("train", *TINY, *ENDLESS)
-    command.wait_for("training: learning_rate=")
+def test_kill_9_leaves_no_process_and_the_next_run_goes_on_from_the_last_checkpoint(
+    start: Callable[..., Command],
+) -> None:
+    many = ["--training.max-steps", "400", "--training.save-steps", "1"]
+    command = start("train", *TINY, *many)
+    checkpoints = settings().data / "checkpoints"
+    assert wait_until(lambda: len(list(checkpoints.glob("*/step-*/manifest.json"))) == 2, 120), command.said
     command.process.kill()
     command.process.wait()
     assert wait_until(lambda: not command.running(), 8), command.running()
-    again = start("train", *TINY, "--training.max-steps", "3")
-    assert again.process.wait(200) == 0, again.said
+    last = max(int(path.parent.name.removeprefix("step-")) for path in checkpoints.glob("*/step-*/manifest.json"))
+    again = start("train", *TINY, *many)
+    assert again.process.wait(250) == 0, again.said
+    assert f"training: goes on from the checkpoint of step {last:,}\n" in again.said
     assert again.said.count("Finished in state Cached") == 5, "corpus, base model, tokens, report and samples before"
+    assert not checkpoints.exists() or list(checkpoints.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
 def test_a_run_leaves_each_stage_whole(first: Run) -> None:
     stages = {path.name: list(path.iterdir()) for path in (first.place / "data").iterdir()}
     assert {name: len(made) for name, made in stages.items()} == {
-        "corpus": 1, "base": 1, "tokens": 1, "report": 1, "weights": 1, "samples": 2, "release": 1,
+        "corpus": 1, "base": 1, "tokens": 1, "report": 1, "weights": 1, "checkpoints": 0, "samples": 2, "release": 1,
     }  # fmt: skip
     assert all(read_manifest(folder) is not None for made in stages.values() for folder in made)
     assert first.left.weights.steps == 3
@@ -80,7 +80,7 @@ def test_the_second_time_every_stage_is_cached_and_nothing_is_written(again: Run
         "check destination": ["Completed"], "make corpus": ["Cached"],
         "make base model": ["Cached"], "make tokens": ["Cached"],
         "save preprocessed data": ["Completed"], "make report": ["Cached"], "show report": ["Completed"],
-        "make samples": ["Cached", "Cached"], "make weights": ["Cached"],
+        "make samples": ["Cached", "Cached"], "make weights": ["Cached"], "show training": ["Completed"],
         "compare samples": ["Completed"], "publish release": ["Completed"],
     }  # fmt: skip
     assert stamps(settings().data) == kept
@@ -117,6 +117,9 @@ def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first
     assert shown.type == "markdown"
     assert "| prompt | before | after |" in shown.data
     assert f"{first.left.weights.loss_after:.3f} after training" in shown.data
+    [losses] = asking.read_artifacts(first.id, "losses")
+    assert str(losses.data).startswith("![losses over the steps](data:image/png;base64,iVBOR")
+    assert f"| 3 | {first.left.weights.loss_after:.4f} |" in str(losses.data)
     [progress] = asking.read_artifacts(first.id, "training")
     assert (progress.type, progress.data) == ("progress", 100)
 

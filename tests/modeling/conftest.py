@@ -9,13 +9,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from tasks.dataset import pack, rows
+from tasks.dataset import Row, pack, rows
 from tasks.modeling.base_models import Shape, build
-from tasks.modeling.finetuning import Outcome, finetune
+from tasks.modeling.blocks import blocks_of
+from tasks.modeling.finetuning import Outcome, Progress, finetune
 from tasks.modeling.happy import TunableGeneration
-from tasks.modeling.loss import Row
 from tasks.modeling.recipes import Recipe, choose_recipe
 from tasks.modeling.tokenization import load_tokenizer, tokenize
+from tasks.modeling.trainer import Checkpoints
 from tasks.parameters import TrainingParameters
 
 SHAPE = Shape(hidden_size=32, layer_pairs=1, heads=4, positions=128, vocabulary=320)
@@ -104,7 +105,7 @@ def learned_folder(neo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     generator = TunableGeneration("GPT-NEO", str(neo_folder))
     rows_ = make_rows(neo_folder, [SENTENCE] * 80)
     training = TrainingParameters(max_steps=60)
-    finetune(generator, rows_[:-1], rows_[-1:], folder, training=training, recipe=FITTING)
+    finetune(generator, blocks_of(rows_[:-1]), blocks_of(rows_[-1:]), folder, training=training, recipe=FITTING)
     tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=True)
     tokenizer.save_pretrained(folder)
     return folder
@@ -116,13 +117,26 @@ def learned(learned_folder: Path) -> TunableGeneration:
 
 
 def train_model(
-    base: Path, some_rows: list[Row], held_out: list[Row], place: Path, *, kind: str = "GPT-NEO", **values: Any
+    base: Path,
+    some_rows: list[Row],
+    held_out: list[Row],
+    place: Path,
+    *,
+    kind: str = "GPT-NEO",
+    checkpoints: Checkpoints | None = None,
+    resume_from: Path | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    **values: Any,
 ) -> Trained:
     """Load `base`, fine-tune it as a pretrained model with these training parameters and save it to `place`."""
     training = TrainingParameters(**values)
     generator = TunableGeneration(kind, str(base))
     recipe = choose_recipe(training, preset=None, blocks=len(some_rows))
-    return generator, finetune(generator, some_rows, held_out, place, training=training, recipe=recipe)
+    outcome = finetune(
+        generator, blocks_of(some_rows), blocks_of(held_out), place, training=training, recipe=recipe,
+        checkpoints=checkpoints, resume_from=resume_from, on_progress=on_progress,
+    )  # fmt: skip
+    return generator, outcome
 
 
 def make_rows(folder: Path, some_texts: Sequence[str]) -> list[Row]:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from tasks.dataset import rows
+from tasks.dataset import Row, rows
+from tasks.modeling.blocks import blocks_of
 from tasks.modeling.happy import TunableGeneration
-from tasks.modeling.loss import Row, mean_loss
+from tasks.modeling.loss import mean_loss
 from tests.modeling.conftest import float64_loss
 
 LENGTHS = (2, 31, 5, 17, 1, 24, 3)
@@ -21,14 +23,26 @@ def uneven(all_rows: list[Row]) -> list[Row]:
 
 
 def test_the_loss_is_the_mean_over_tokens(neo: TunableGeneration, neo_folder: Path, uneven: list[Row]) -> None:
-    assert mean_loss(neo.model, uneven, batch_size=3) == pytest.approx(float64_loss(neo_folder, uneven), rel=1e-6)
+    assert loss_of(neo, uneven, 3) == pytest.approx(float64_loss(neo_folder, uneven), rel=1e-6)
 
 
 def test_the_loss_does_not_depend_on_the_batch_size(neo: TunableGeneration, uneven: list[Row]) -> None:
-    losses = [mean_loss(neo.model, uneven, batch_size=size) for size in (1, 2, 4, 100)]
+    losses = [loss_of(neo, uneven, size) for size in (1, 2, 4, 100)]
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-6)
 
 
-def test_the_loss_is_measured_without_dropout(gpt2: TunableGeneration, uneven: list[Row]) -> None:
-    gpt2.model.train()
-    assert mean_loss(gpt2.model, uneven, batch_size=4) == mean_loss(gpt2.model, uneven, batch_size=4)
+@pytest.mark.parametrize("processes", [2, 3, 5])
+def test_processes_share_the_work(
+    neo: TunableGeneration, uneven: list[Row], processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks, sums = blocks_of(uneven), []
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda shared: sums.append(shared.clone()))
+    for rank in range(processes):
+        mean_loss(neo.model, blocks, batch_size=2, device=torch.device("cpu"), shard=(rank, processes))
+    total = torch.stack(sums).sum(0)
+    assert int(total[1]) == sum(LENGTHS) - len(LENGTHS)
+    assert float(total[0] / total[1]) == pytest.approx(loss_of(neo, uneven, 2), rel=1e-6)
+
+
+def loss_of(generator: TunableGeneration, some_rows: list[Row], batch_size: int) -> float:
+    return mean_loss(generator.model, blocks_of(some_rows), batch_size=batch_size, device=torch.device("cpu"))

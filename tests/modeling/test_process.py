@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.modeling.loss import Row
+from tasks.dataset import Row
 from tasks.settings import ROOT
 
 LIVE = """

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tasks.errors import InputError
-from tasks.modeling.generation import Sample, generate, generation_settings
+from tasks.modeling.generation import Sample, generate, generate_again
 from tasks.modeling.happy import TunableGeneration
 from tasks.parameters import SamplingParameters
 from tests.modeling.conftest import SENTENCE, SHAPE
@@ -52,23 +52,18 @@ def greedy(generator: TunableGeneration, **values: Any) -> list[int]:
         ("max_length", 9, "max_new_tokens"),
         ("do_sample", False, "do_sample"),
         ("early_stopping", True, "early_stopping"),
-        ("num_beams", 2, "num_beams"),
+        ("num_beams", 3, "num_beams"),
         ("temperature", 0.3, "temperature"),
         ("top_k", 2, "top_k"),
         ("top_p", 0.4, "top_p"),
-        ("no_repeat_ngram_size", 2, "no_repeat_ngram_size"),
     ],
 )
-def test_each_parameter_reaches_the_model(neo: TunableGeneration, name: str, value: Any, argument: str) -> None:
-    usual = write(neo)[1][0][0]
-    unusual = write(neo, **{name: value})[1][0][0]
-    assert _told(unusual, argument) == value
-    assert _told(usual, argument) == getattr(SamplingParameters(), name)
-
-
-def _told(kwargs: dict[str, Any], argument: str) -> Any:
-    """The value that wins: an argument of the call, else one of its generation config."""
-    return kwargs[argument] if argument in kwargs else getattr(kwargs["generation_config"], argument)
+def test_each_parameter_reaches_the_beam_search(neo: TunableGeneration, name: str, value: Any, argument: str) -> None:
+    """Without beams, the draw is ours: `test_drawing.py`."""
+    usual, unusual = (write(neo, **{"num_beams": 2} | values)[1][0][0] for values in ({}, {name: value}))
+    assert getattr(unusual["generation_config"], argument) == value
+    expected = 2 if name == "num_beams" else getattr(SamplingParameters(), name)
+    assert getattr(usual["generation_config"], argument) == expected
 
 
 def test_max_length_counts_what_is_written_and_not_the_prompt(neo: TunableGeneration) -> None:
@@ -149,8 +144,7 @@ def test_same_seed_same_text_and_another_seed_another(neo: TunableGeneration) ->
 def test_a_sample_can_be_made_again_alone_from_its_seed(neo: TunableGeneration) -> None:
     sampling = SamplingParameters(prompts=("we", PROMPT), num_samples=3)
     last = generate(neo, sampling.prompts, sampling)[-1]
-    torch.manual_seed(last.seed)
-    assert neo.generate_text(last.prompt, args=generation_settings(sampling)).text == last.text
+    assert generate_again(neo, last.prompt, last.seed, sampling) == last
 
 
 def test_more_samples_or_prompts_leave_the_others_as_they_were(neo: TunableGeneration) -> None:

@@ -1,21 +1,29 @@
 """From a corpus to blocks and back: nothing is lost, and the seed's four rows on preprocessed data do what they say."""
 
+import contextlib
 import json
 import multiprocessing
-from collections.abc import Iterable, Iterator
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import GPT2Tokenizer
 
 from tasks.dataset import IGNORED_LABEL, write_documents
 from tasks.errors import InputError
 from tasks.modeling import tokenization
-from tasks.modeling.tokenization import load_tokenizer, tokenize
+from tasks.modeling.blocks import Blocks
+from tasks.modeling.tokenization import Batches, load_tokenizer, tokenize, tokenize_batches
 from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.references import Corpus, ModelReference
-from tasks.settings import settings
-from tasks.tokens import load_rows, make_tokens, save_preprocessed
+from tasks.settings import ROOT, settings
+from tasks.tokens import load_blocks, load_rows, make_tokens, save_preprocessed
 from tests.modeling.conftest import train_model
 
 
@@ -113,7 +121,8 @@ def test_load_preprocessed_data_trains_from_the_file_and_not_from_the_corpus(
     rows = [load_rows(made, split) for split in ("train", "eval")]
     generator, _ = train_model(Path(base.load_from), rows[0], rows[1], tmp_path / "model", max_steps=1)
     assert generator.trainer is not None
-    assert list(generator.trainer.train_dataset) == rows[0]  # type: ignore[arg-type]
+    assert isinstance(generator.trainer.train_dataset, Blocks)
+    assert generator.trainer.train_dataset.ids.tolist() == [row["input_ids"] for row in rows[0]]
 
 
 def test_what_was_saved_gives_the_same_rows_when_loaded(corpus: Corpus, base: ModelReference, tmp_path: Path) -> None:
@@ -151,13 +160,64 @@ def test_preprocessing_processes_reach_the_tokenizing(
 ) -> None:
     told: list[int] = []
 
-    def tokenize_and_note(some: Iterable[str], tokenizer: Any, *, processes: int = 1) -> Iterator[list[int]]:
+    def tokenize_and_note(some: Iterable[str], tokenizer: Any, *, processes: int = 1) -> Batches:
         told.append(processes)
-        return tokenize(some, tokenizer, processes=processes)
+        return tokenize_batches(some, tokenizer, processes=processes)
 
-    monkeypatch.setattr(tokenization, "tokenize", tokenize_and_note)
+    monkeypatch.setattr(tokenization, "tokenize_batches", tokenize_and_note)
     make_tokens.fn(corpus, base, TokenParameters(), TrainingParameters(preprocessing_processes=3))
-    assert told == [3, 3]
+    assert [processes for processes in told if processes > 1] == [3, 3]
+
+
+def test_blocks_are_loaded_as_the_rows_are(corpus: Corpus, base: ModelReference) -> None:
+    made = make_tokens.fn(corpus, base, TokenParameters(block_size=16), TrainingParameters())
+    for split in ("train", "eval"):
+        found, expected = load_blocks(made, split), load_rows(made, split)
+        assert found.ids.tolist() == [row["input_ids"] for row in expected]
+        assert found.lengths.tolist() == [sum(row["attention_mask"]) for row in expected]
+
+
+def test_nothing_but_blocks_and_preview_is_left_and_documents_are_counted(
+    corpus: Corpus, base: ModelReference, texts: list[str]
+) -> None:
+    made = make_tokens.fn(corpus, base, TokenParameters(block_size=8), TrainingParameters())
+    assert {path.name for path in made.folder.iterdir()} == {"manifest.json", "train.json", "eval.json", "preview.json"}
+    tokenizer = load_tokenizer(base.load_from)
+    lengths = [len(tokenizer(text)["input_ids"]) + 1 for text in texts]
+    assert min(lengths) < 8 < max(lengths)
+    assert made.longest_document == max(lengths)
+    assert made.documents_over_block == sum(length > 8 for length in lengths)
+    assert made.train_blocks == -(-sum(lengths[:-3]) // 8)
+
+
+def test_a_tokenizer_that_was_saved_to_cut_and_to_pad_does_neither(neo_folder: Path, texts: list[str]) -> None:
+    tokenizer = load_tokenizer(str(neo_folder))
+    expected = list(tokenize(texts, tokenizer))
+    tokenizer.backend_tokenizer.enable_truncation(3)
+    tokenizer.backend_tokenizer.enable_padding(length=200)
+    assert list(tokenize(texts, tokenizer)) == expected
+
+
+def test_a_tokenizer_of_plain_python_gives_the_same_ids(neo_folder: Path, texts: list[str], tmp_path: Path) -> None:
+    fast = load_tokenizer(str(neo_folder))
+    fast.backend_tokenizer.model.save(str(tmp_path))
+    slow = GPT2Tokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
+    assert not slow.is_fast
+    assert list(tokenize(texts, slow)) == list(tokenize(texts, fast))
+
+
+def test_long_documents_make_small_batches(neo_folder: Path) -> None:
+    taken = []
+
+    def documents() -> Iterator[str]:
+        for number in range(40):
+            taken.append(number)
+            yield "a" * 2**18
+
+    batches = tokenize_batches(documents(), load_tokenizer(str(neo_folder)))
+    assert len(next(batches).lengths) == 4
+    assert len(taken) == 8  # two batches are read to see whether one process is enough
+    assert sum(len(lengths) for _, lengths in batches) == 36
 
 
 @pytest.mark.slow
@@ -173,3 +233,94 @@ def test_two_processes_tokenize_at_once_and_give_the_same_ids_in_order(neo_folde
         found[processes] = [first, *ids]
     assert children == {1: 0, 2: 2}
     assert found[1] == found[2] == [tokenizer(text)["input_ids"] for text in many]
+
+
+@pytest.mark.slow
+def test_who_stops_half_way_leaves_no_process(neo_folder: Path, texts: list[str]) -> None:
+    taken = []
+
+    def documents() -> Iterator[str]:
+        for number in range(1000):
+            taken.append(number)
+            yield from texts * 40
+
+    batches = tokenize_batches(documents(), load_tokenizer(str(neo_folder)), processes=2)
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    assert len(taken) <= 5  # two batches a process wait, not the whole corpus
+    batches.close()
+    assert not multiprocessing.active_children()
+
+
+STAGE = """
+import json, sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    from tasks.parameters import TokenParameters, TrainingParameters
+    from tasks.references import Corpus, ModelReference
+    from tasks.tokens import make_tokens
+
+    corpus, base = Corpus.model_validate_json(sys.argv[1]), ModelReference.model_validate_json(sys.argv[2])
+    print("started", flush=True)
+    make_tokens.fn(corpus, base, TokenParameters(), TrainingParameters(preprocessing_processes=2))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc: Linux only")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_ctrl_c_or_a_kill_leaves_no_process_and_nothing_that_passes_for_whole(
+    how: signal.Signals, data: Path, base: ModelReference, texts: list[str], tmp_path: Path
+) -> None:
+    made = make_corpus([f"{text} {number}" for number in range(20_000) for text in texts], texts[:3])
+    program = tmp_path / "stage.py"
+    program.write_text(STAGE)
+    child = subprocess.Popen(
+        [sys.executable, str(program), made.model_dump_json(), base.model_dump_json()],
+        start_new_session=True, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    wait_for(lambda: len(workers_of(child.pid)) == 2 and written(data) > 2**16)
+    if how == signal.SIGINT:
+        os.killpg(child.pid, how)  # as a terminal does
+    else:
+        child.send_signal(how)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode != 0
+    wait_for(lambda: not session_of(child.pid))
+    assert said.count("Traceback") <= (how == signal.SIGINT)  # the children say nothing
+    left = list((data / "tokens").iterdir())
+    assert [path for path in left if ".partial-" not in path.name] == []
+    assert how != signal.SIGINT or not left
+
+
+def session_of(leader: int) -> list[str]:
+    """The command lines of the processes that are in the session of `leader` and run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(session) == leader and state != "Z":
+                found.append((stat.parent / "cmdline").read_text())
+    return found
+
+
+def workers_of(leader: int) -> list[str]:
+    return [line for line in session_of(leader) if "spawn_main" in line]
+
+
+def written(data: Path) -> int:
+    """Bytes that the stage holds in files without a name, of all processes that have one open."""
+    sizes = [0]
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(link.readlink()).startswith(str(data / "tokens")):
+                sizes.append(link.stat().st_size)
+    return max(sizes)
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end, "it did not come about in two minutes"
+        time.sleep(0.02)

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from tasks.dataset import Row
 from tasks.errors import InputError
 from tasks.folders import make_folder
 from tasks.modeling.base_models import build
+from tasks.modeling.blocks import Blocks, blocks_of
 from tasks.modeling.finetuning import Progress, finetune
 from tasks.modeling.happy import TunableGeneration
-from tasks.modeling.loss import Row
 from tasks.parameters import TrainingParameters
 from tests.modeling.conftest import FITTING, SHAPE, Trained, float64_loss, train_model
 
@@ -39,7 +40,10 @@ def test_the_loss_after_is_that_of_the_saved_model(
 def test_it_trains_on_the_rows_as_they_are(train: Callable[..., Trained], train_rows: list[Row]) -> None:
     generator, _ = train(max_steps=1)
     assert generator.trainer is not None
-    assert list(generator.trainer.train_dataset) == train_rows  # type: ignore[arg-type]
+    blocks = generator.trainer.train_dataset
+    assert isinstance(blocks, Blocks)
+    assert blocks.ids.tolist() == [row["input_ids"] for row in train_rows]
+    assert blocks.lengths.tolist() == [sum(row["attention_mask"]) for row in train_rows]
 
 
 def test_held_out_rows_have_no_influence_on_the_weights(
@@ -75,13 +79,15 @@ def test_after_training_the_model_is_in_eval_mode(
 
 
 def test_a_training_that_breaks_off_ends_in_eval_mode_too(gpt2: TunableGeneration, train_rows: list[Row]) -> None:
+    blocks = blocks_of(train_rows)
+
     class BrokenOffError(Exception):
         pass
 
     def stop(progress: Progress) -> None:
         raise BrokenOffError
 
-    go = partial(finetune, gpt2, train_rows, train_rows, Path("nowhere"), training=TrainingParameters(), recipe=FITTING)
+    go = partial(finetune, gpt2, blocks, blocks, Path("nowhere"), training=TrainingParameters(), recipe=FITTING)
     with pytest.raises(BrokenOffError):
         go(on_progress=stop)
     assert not gpt2.model.training
@@ -91,13 +97,16 @@ def test_the_history_is_kept_and_progress_is_told_step_by_step(
     neo: TunableGeneration, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path
 ) -> None:
     told: list[Progress] = []
-    go = partial(finetune, neo, train_rows, eval_rows, tmp_path / "model", recipe=FITTING)
+    go = partial(finetune, neo, blocks_of(train_rows), blocks_of(eval_rows), tmp_path / "model", recipe=FITTING)
     outcome = go(training=TrainingParameters(max_steps=20), on_progress=told.append)
     logged = [entry for entry in outcome.history if "loss" in entry]
-    assert [entry["step"] for entry in logged] == [10, 20]
-    assert logged[1]["loss"] < logged[0]["loss"]
-    assert [one.step for one in told if one.loss is None] == list(range(1, 21))
-    assert [one.loss for one in told if one.loss is not None] == [entry["loss"] for entry in logged]
+    assert [entry["step"] for entry in logged] == list(range(1, 21))
+    told_of = {"step", "loss", "learning_rate", "grad_norm", "tokens_per_second"}
+    assert all(set(one) == told_of for one in logged)
+    assert logged[-1]["loss"] < logged[0]["loss"]
+    assert [entry["step"] for entry in outcome.history if "eval_loss" in entry] == list(range(0, 21, 2))
+    assert [one.step for one in told if one.entry is None] == list(range(1, 21))
+    assert [one.entry for one in told if one.entry is not None] == outcome.history
     assert {one.steps for one in told} == {20}
 
 
@@ -112,7 +121,8 @@ def test_a_base_model_with_damaged_weights_ends_in_an_input_error(
 ) -> None:
     with torch.no_grad():
         next(neo.model.parameters()).fill_(math.inf)
-    go = partial(finetune, neo, train_rows, train_rows, tmp_path / "model", recipe=FITTING)
+    blocks = blocks_of(train_rows)
+    go = partial(finetune, neo, blocks, blocks, tmp_path / "model", recipe=FITTING)
     with pytest.raises(InputError, match="before any training: its weights are damaged"):
         go(training=TrainingParameters(max_steps=1))
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from tasks.dataset import Row
 from tasks.errors import InputError
-from tasks.modeling.finetuning import check_device
-from tasks.modeling.happy import TunableGeneration, tuning_args
-from tasks.modeling.loss import Row
-from tasks.modeling.recipes import FROM_SCRATCH, PRETRAINED, STEPS_WANTED, choose_recipe
+from tasks.modeling.devices import check_device, choose_precision, memory_explained
+from tasks.modeling.happy import TunableGeneration
+from tasks.modeling.recipes import FROM_SCRATCH, STEPS_WANTED, choose_recipe
 from tasks.parameters import TrainingParameters
-from tests.modeling.conftest import Trained, train_model
+from tests.modeling.conftest import Trained, float64_loss, train_model
 
 UNUSUAL: dict[str, Any] = {
     "learning_rate": 7e-3,
@@ -24,6 +24,9 @@ UNUSUAL: dict[str, Any] = {
     "adam_beta2": 0.5,
     "adam_epsilon": 1e-3,
     "max_grad_norm": 0.25,
+    "gradient_accumulation_steps": 2,
+    "lr_scheduler_type": "constant_with_warmup",
+    "warmup_ratio": 0.5,
     "seed": 7,
 }
 SEEDS_DEFAULTS: dict[str, Any] = {
@@ -35,6 +38,9 @@ SEEDS_DEFAULTS: dict[str, Any] = {
     "adam_beta2": 0.999,
     "adam_epsilon": 1e-8,
     "max_grad_norm": 1.0,
+    "gradient_accumulation_steps": 1,
+    "lr_scheduler_type": "linear",
+    "warmup_ratio": 0.0,
     "seed": 42,
 }
 
@@ -86,6 +92,9 @@ def test_the_live_optimizer_decays_matrices_and_not_biases(trained: tuple[dict[s
     [
         ("batch_size", "per_device_train_batch_size"),
         ("max_grad_norm", "max_grad_norm"),
+        ("gradient_accumulation_steps", "gradient_accumulation_steps"),
+        ("lr_scheduler_type", "lr_scheduler_type"),
+        ("warmup_ratio", "warmup_ratio"),
         ("seed", "seed"),
         ("seed", "data_seed"),
     ],
@@ -100,7 +109,7 @@ def test_epochs_and_batch_size_give_the_number_of_steps(
     trained: tuple[dict[str, Any], Trained], train_rows: list[Row]
 ) -> None:
     wanted, (_, outcome) = trained
-    steps_an_epoch = -(-len(train_rows) // wanted["batch_size"])
+    steps_an_epoch = -(-len(train_rows) // (wanted["batch_size"] * wanted["gradient_accumulation_steps"]))
     assert (outcome.steps, outcome.epochs) == (steps_an_epoch * wanted["num_train_epochs"], wanted["num_train_epochs"])
 
 
@@ -124,18 +133,99 @@ def test_fp16_without_cuda_is_an_input_error(monkeypatch: pytest.MonkeyPatch) ->
     check_device(TrainingParameters())
 
 
-@pytest.mark.parametrize("fp16", [False, True])
-def test_fp16_reaches_the_trainers_arguments(neo: TunableGeneration, tmp_path: Path, fp16: bool) -> None:
-    args = tuning_args(TrainingParameters(fp16=fp16), PRETRAINED, output_dir=str(tmp_path))
-    assert neo._get_training_args(args).fp16 is fp16
-
-
 @pytest.mark.gpu
-def test_fp16_trains_on_a_gpu(train: Callable[..., Trained]) -> None:
-    generator, outcome = train(fp16=True, learning_rate=1e-2, num_train_epochs=10)
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_trains_on_a_gpu(train: Callable[..., Trained], precision: str) -> None:
+    generator, outcome = train(**{precision: True}, learning_rate=1e-2, num_train_epochs=10)
     assert generator.trainer is not None
-    assert generator.trainer.accelerator.mixed_precision == "fp16"
+    assert generator.trainer.accelerator.mixed_precision == outcome.precision == precision
     assert outcome.loss_after < outcome.loss_before
+
+
+@pytest.mark.parametrize("hardware", [False, True])
+def test_bf16_is_what_the_hardware_has_where_it_is_left_out(monkeypatch: pytest.MonkeyPatch, hardware: bool) -> None:
+    monkeypatch.setattr("tasks.modeling.devices._has_bf16", lambda: hardware)
+    assert choose_precision(TrainingParameters()) == ("bf16" if hardware else "fp32")
+    assert choose_precision(TrainingParameters(bf16=True)) == "bf16"
+    assert choose_precision(TrainingParameters(bf16=False)) == "fp32"
+    assert choose_precision(TrainingParameters(fp16=True)) == "fp16"
+
+
+def test_bf16_trains_and_the_reported_losses_are_those_of_full_precision(
+    train: Callable[..., Trained], neo_folder: Path, eval_rows: list[Row], tmp_path: Path
+) -> None:
+    _, full = train(bf16=False, learning_rate=1e-2, max_steps=3)
+    (tmp_path / "model").rename(tmp_path / "full")
+    generator, half = train(bf16=True, learning_rate=1e-2, max_steps=3)
+    assert (full.precision, half.precision) == ("fp32", "bf16")
+    assert [entry["loss"] for entry in half.history if "loss" in entry] != [
+        entry["loss"] for entry in full.history if "loss" in entry
+    ]
+    assert half.loss_before == pytest.approx(float64_loss(neo_folder, eval_rows), rel=1e-6)
+    assert half.loss_after == pytest.approx(float64_loss(tmp_path / "model", eval_rows), rel=1e-6)
+    assert {value.dtype for value in generator.model.state_dict().values()} == {torch.float32}
+    (tmp_path / "model").rename(tmp_path / "half")
+    _, again = train(bf16=False, learning_rate=1e-2, max_steps=3)
+    assert again.loss_after == full.loss_after, "the precision of one training is not that of the next"
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(train: Callable[..., Trained], tmp_path: Path) -> None:
+    # The rows have different numbers of real tokens: a mean of means would be another loss.
+    shared = {"learning_rate": 1e-2, "max_steps": 4, "adam_epsilon": 1.0}  # no signs of tiny gradients
+    one, _ = train(batch_size=6, **shared)
+    (tmp_path / "model").rename(tmp_path / "one")
+    many, _ = train(batch_size=2, gradient_accumulation_steps=3, **shared)
+    pairs = zip(one.model.parameters(), many.model.parameters(), strict=True)
+    assert max(float((a - b).detach().abs().max()) for a, b in pairs) < 1e-5
+
+
+def test_gradient_checkpointing_trains_the_same_model(train: Callable[..., Trained], tmp_path: Path) -> None:
+    plain, _ = train(learning_rate=1e-2, max_steps=3)
+    (tmp_path / "model").rename(tmp_path / "plain")
+    saving, _ = train(learning_rate=1e-2, max_steps=3, gradient_checkpointing=True)
+    assert saving.model.is_gradient_checkpointing
+    pairs = zip(plain.model.parameters(), saving.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_trains_the_same(train: Callable[..., Trained], tmp_path: Path) -> None:
+    _, plain = train(learning_rate=1e-2, max_steps=3)
+    (tmp_path / "model").rename(tmp_path / "plain")
+    generator, compiled = train(learning_rate=1e-2, max_steps=3, torch_compile=True)
+    assert generator.trainer is not None
+    assert type(generator.trainer.model_wrapped).__name__ == "OptimizedModule"
+    assert compiled.loss_after == pytest.approx(plain.loss_after, rel=1e-4)
+    saved, wanted = ({path.name for path in (tmp_path / name).iterdir()} for name in ("model", "plain"))
+    assert saved == wanted
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), InputError),
+        (MemoryError(), InputError),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"), InputError),
+        (RuntimeError("shape mismatch"), RuntimeError),
+    ],
+)
+def test_memory_that_ran_out_is_told_with_what_to_change(error: Exception, expected: type[Exception]) -> None:
+    with pytest.raises(expected) as raised, memory_explained(TrainingParameters(), batch_size=4, block_size=512):
+        raise error
+    if expected is InputError:
+        for flag in (
+            "--training.batch-size 2 --training.gradient-accumulation-steps 2", "--training.gradient-checkpointing",
+            "--tokens.block-size 256", "--training.lora-rank 8", "--plan",
+        ):  # fmt: skip
+            assert flag in str(raised.value)
+
+
+def test_memory_that_really_runs_out_is_told() -> None:
+    with (
+        pytest.raises(InputError, match="too little memory"),
+        memory_explained(TrainingParameters(), batch_size=1, block_size=8),
+    ):
+        torch.empty(2**46, dtype=torch.uint8)
 
 
 def test_a_pretrained_model_gets_the_seeds_learning_rate_and_batch() -> None:

@@ -20,7 +20,14 @@ def blocks(**changed: Any) -> TokenBlocks:
 
 
 def weights(**changed: Any) -> Weights:
-    facts = {"steps": 3, "epochs": 1.0, "loss_before": 6.0, "loss_after": 5.5, "seconds": 2.0}
+    facts: dict[str, Any] = {
+        "steps": 3,
+        "epochs": 1.0,
+        "loss_before": 6.0,
+        "loss_after": 5.5,
+        "nats_per_document": 110.0,
+    }
+    facts |= {"best_step": None, "precision": "fp32", "processes": 1, "seconds": 2.0}
     return Weights(**{"key": "e" * 64, "sha256": "3" * 64, "model_sha256": "4" * 64, **facts, **changed})
 
 

@@ -83,6 +83,9 @@ def test_sources_are_not_read_where_a_template_is_typed() -> None:
     "change",
     [
         {"preprocessing_processes": 4},
+        {"save_steps": 7},
+        {"save_total_limit": 1},
+        {"share_checkpoints": True},
         {"save_preprocessed_data": True, "save_preprocessed_data_path": "x.json"},
         {"load_preprocessed_data_path": "not-loaded.json"},
     ],
@@ -99,10 +102,17 @@ def test_each_other_training_parameter_changes_the_weights() -> None:
     other = {
         "learning_rate": 1e-4, "num_train_epochs": 1.0, "max_steps": 3, "batch_size": 2, "weight_decay": 0.1,
         "adam_beta1": 0.8, "adam_beta2": 0.9, "adam_epsilon": 1e-7, "max_grad_norm": 2.0, "fp16": True, "seed": 7,
+        "bf16": True, "gradient_accumulation_steps": 2, "gradient_checkpointing": True, "torch_compile": True,
+        "lr_scheduler_type": "constant", "warmup_ratio": 0.5, "eval_steps": 3, "load_best_model_at_end": True,
+        "early_stopping_patience": 2, "num_processes": 2, "fsdp": True, "lora_rank": 4,
     }  # fmt: skip
-    keys = {weights_key(blocks(), model(), TrainingParameters.model_validate({name: other[name]})) for name in other}
-    assert len(keys | {weights_key(blocks(), model(), TrainingParameters())}) == len(other) + 1
+    adapters = {"lora_alpha": 1.0, "lora_dropout": 0.5, "lora_target_modules": ("c_fc",)}
+    changes: list[dict[str, object]] = [{}, *({name: value} for name, value in other.items())]
+    changes += [{"lora_rank": 4, name: value} for name, value in adapters.items()]
+    keys = {weights_key(blocks(), model(), TrainingParameters.model_validate(change)) for change in changes}
+    assert len(keys) == len(changes)
     untouched = {name for name in TrainingParameters.model_fields if "preprocess" in name}
+    untouched |= {"save_steps", "save_total_limit", "share_checkpoints", *adapters}
     assert untouched | set(other) == set(TrainingParameters.model_fields), "a new parameter: does it change the key?"
 
 

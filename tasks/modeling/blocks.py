@@ -1,0 +1,56 @@
+"""Token blocks as training takes them: arrays in, batches of tensors out.
+
+What comes in: the ids of all blocks, padded on the right, and how many of each are real. What it leaves: batches whose
+labels are the ids where they count and -100 where they do not: at pads, and at the first place of a block, which
+nothing predicts. So the labels that count are exactly the tokens that a loss is a mean over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+IGNORED_LABEL = -100
+
+
+@dataclass(frozen=True)
+class Blocks(Dataset[int]):
+    """Blocks of equal length; as a dataset it gives their numbers, which `batch` turns into tensors."""
+
+    ids: NDArray[np.int32]
+    """[N, T], padded on the right."""
+    lengths: NDArray[np.int32]
+    """[N], real tokens of each."""
+
+    def __len__(self) -> int:
+        """Number of blocks."""
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> int:
+        """The number itself: reading waits until the whole batch is known."""
+        return index
+
+    def batch(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """`input_ids` and `labels` [B, T]; `attention_mask` [B, T] too where a block has pads."""
+        ids = torch.from_numpy(self.ids[list(indices)]).long()  # [B, T]
+        lengths = torch.from_numpy(self.lengths[list(indices)])  # [B]
+        real = torch.arange(ids.size(1)) < lengths[:, None]  # [B, T]
+        labels = ids.masked_fill(~real, IGNORED_LABEL)
+        labels[:, 0] = IGNORED_LABEL
+        batch = {"input_ids": ids, "labels": labels}
+        return batch if bool(real.all()) else {**batch, "attention_mask": real.long()}
+
+    def count_ends(self, end_of_text: int) -> int:
+        """How many documents end in these blocks: the end-of-text tokens among the real ones."""
+        real = np.arange(self.ids.shape[1]) < self.lengths[:, None]
+        return int(np.count_nonzero((self.ids == end_of_text) & real))
+
+
+def blocks_of(rows: Sequence[dict[str, Any]]) -> Blocks:
+    """The blocks of rows with `input_ids` and `attention_mask`, padded on the right."""
+    ids = np.array([row["input_ids"] for row in rows], dtype=np.int32)
+    return Blocks(ids, np.array([sum(row["attention_mask"]) for row in rows], dtype=np.int32))

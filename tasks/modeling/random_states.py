@@ -1,0 +1,33 @@
+"""Random states: where the random generators of this process stand.
+
+What comes in: nothing, or states taken before. What it leaves: the states of Python's, NumPy's and torch's generators
+(CPU and every GPU), or the generators as they were when the states were taken.
+"""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def take_random_states() -> dict[str, Any]:
+    """The states of all random generators of this process."""
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "cpu": torch.random.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.random.get_rng_state_all()
+    return states
+
+
+def set_random_states(states: Mapping[str, Any]) -> None:
+    """Put them back."""
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.random.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.random.set_rng_state_all(states["cuda"])
