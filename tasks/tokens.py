@@ -5,26 +5,31 @@ What comes in: a corpus and the base model, whose tokenizer it is. What it leave
 nothing lost: each document's tokens and its end-of-text token are in exactly one place.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import content_key
 from tasks.dataset import (
+    BlockArray,
     Row,
+    TokenRun,
     block_size_warning,
     choose_block_size,
     file_digest,
-    pack,
+    read_block_array,
     read_blocks,
     read_jsonl_documents,
     read_preprocessed,
     rows,
+    stream_blocks,
+    stream_rows,
     write_blocks,
     write_preprocessed,
     write_preview,
@@ -35,7 +40,12 @@ from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.references import Corpus, ModelReference, TokenBlocks
 from tasks.settings import find_file
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 VERSION = 2
+SPLITS = ("train", "eval")
 PREVIEWED = 20
 """Documents in the preview."""
 
@@ -73,8 +83,17 @@ def save_preprocessed(tokens: TokenBlocks, training: TrainingParameters) -> None
     """Write the file of Happy Transformer 2.x where `save_preprocessed_data` asks for it."""
     if training.save_preprocessed_data:
         path = Path(training.save_preprocessed_data_path).expanduser()
-        write_preprocessed(path, load_rows(tokens, "train"), load_rows(tokens, "eval"))
+        write_preprocessed(path, _stream_rows(tokens, "train"), _stream_rows(tokens, "eval"))
         print(f"tokens: saved as Happy Transformer 2.x does, in {path}")
+
+
+def load_blocks(tokens: TokenBlocks, split: str) -> BlockArray:
+    """The blocks of `train` or `eval` as arrays, 4 bytes a token.
+
+    InputError if the file is damaged or holds other blocks than the reference says.
+    """
+    blocks = {"train": tokens.train_blocks, "eval": tokens.eval_blocks}[split]
+    return read_block_array(tokens.folder / f"{split}.json", blocks=blocks, block_size=tokens.block_size)
 
 
 def load_rows(tokens: TokenBlocks, split: str) -> list[Row]:
@@ -83,31 +102,53 @@ def load_rows(tokens: TokenBlocks, split: str) -> list[Row]:
     return rows(file.blocks, block_size=tokens.block_size, pad_token_id=int(file.header["pad_token_id"]))
 
 
+def _stream_rows(tokens: TokenBlocks, split: str) -> Iterator[Row]:
+    header, blocks = stream_blocks(tokens.folder / f"{split}.json")
+    return stream_rows(blocks, block_size=tokens.block_size, pad_token_id=int(header["pad_token_id"]))
+
+
 def _fill_from_corpus(
     corpus: Corpus, base: ModelReference, tokens: TokenParameters, processes: int, folder: Path
 ) -> Facts:
+    """Tokenize once, into a run of ids on disk; the block size, and so the blocks, come from the lengths in it."""
     from tasks.modeling.tokenization import load_positions, load_tokenizer, tokenize
 
     tokenizer = load_tokenizer(base.load_from, base.revision)
-    paths = {split: corpus.folder / f"{split}.jsonl" for split in ("train", "eval")}
-    ids = {
-        split: list(tokenize(read_jsonl_documents(path), tokenizer, processes=processes))
-        for split, path in paths.items()
-    }
-    lengths = [len(document) + 1 for document in chain(ids["train"], ids["eval"])]
-    block_size = _block_size(tokens, load_positions(base.load_from, base.revision), lengths[: len(ids["train"])])
-    blocks = {split: pack(ids[split], eos_token_id=tokenizer.eos_token_id, block_size=block_size) for split in ids}
-    shown = zip(islice(read_jsonl_documents(paths["train"]), PREVIEWED), ids["train"], strict=False)
+    room = load_positions(base.load_from, base.revision)
+    _check_block_size(tokens, room)
+    train = corpus.folder / "train.jsonl"
+    shown = list(islice(read_jsonl_documents(train), PREVIEWED))
     write_preview(
         folder / "preview.json",
-        ({"text": text, "tokens": tokenizer.convert_ids_to_tokens(some), "ids": some} for text, some in shown),
+        (
+            {"text": text, "tokens": tokenizer.convert_ids_to_tokens(ids), "ids": ids}
+            for text, ids in zip(shown, tokenize(shown, tokenizer), strict=True)
+        ),
     )
-    over = sum(length > block_size for length in lengths)
+    with ExitStack() as stack:
+        runs = {split: stack.enter_context(TokenRun(folder, eos_token_id=tokenizer.eos_token_id)) for split in SPLITS}
+        for split, run in runs.items():
+            _tokenize_into(run, corpus.folder / f"{split}.jsonl", tokenizer, processes)
+        block_size = tokens.block_size or choose_block_size(runs["train"].documents, max_positions=room)
+        facts: dict[str, int] = {}
+        for split, run in runs.items():
+            blocks, header = run.blocks(block_size), _header(block_size, tokenizer)
+            facts |= _write(folder / f"{split}.json", blocks, tokens=run.tokens, header=header)
+    documents = runs["train"].documents + runs["eval"].documents
     return {
-        **_write(folder, blocks, block_size, tokenizer),
-        "longest_document": max(lengths),
-        "documents_over_block": over,
+        **facts,
+        "longest_document": max(documents),
+        "documents_over_block": sum(some for length, some in documents.items() if length > block_size),
     }
+
+
+def _tokenize_into(run: TokenRun, documents: Path, tokenizer: Any, processes: int) -> None:
+    from tasks.modeling.tokenization import tokenize_batches
+
+    texts = read_jsonl_documents(documents)
+    with closing(tokenize_batches(texts, tokenizer, processes=processes)) as batches:
+        for ids, lengths in batches:
+            run.add(ids, lengths)
 
 
 def _fill_from_file(base: ModelReference, training: TrainingParameters, folder: Path) -> Facts:
@@ -121,7 +162,11 @@ def _fill_from_file(base: ModelReference, training: TrainingParameters, folder: 
     if not evaluation:
         raise InputError(f"{path}: there are no held-out rows under 'eval', so no loss can be measured; add some.")
     blocks = {"train": _unpadded(train), "eval": _unpadded(evaluation)}
-    return _write(folder, blocks, max(map(len, blocks["train"] + blocks["eval"])), tokenizer)
+    header = _header(max(map(len, blocks["train"] + blocks["eval"])), tokenizer)
+    facts: dict[str, int] = {}
+    for split, some in blocks.items():
+        facts |= _write(folder / f"{split}.json", some, tokens=sum(map(len, some)), header=header)
+    return facts
 
 
 def _unpadded(some_rows: Iterable[Row]) -> list[list[int]]:
@@ -131,20 +176,22 @@ def _unpadded(some_rows: Iterable[Row]) -> list[list[int]]:
     ]
 
 
-def _block_size(tokens: TokenParameters, room: int, lengths: Sequence[int]) -> int:
+def _check_block_size(tokens: TokenParameters, room: int) -> None:
     if tokens.block_size is not None and tokens.block_size > room:
         raise InputError(
             f"--tokens.block-size {tokens.block_size:,} is more than the {room:,} positions of the model; "
             f"use {room:,} or less, or leave it out."
         )
-    return tokens.block_size or choose_block_size(lengths, max_positions=room)
 
 
-def _write(folder: Path, blocks: dict[str, list[list[int]]], block_size: int, tokenizer: Any) -> Facts:
-    counts: dict[str, int] = {"block_size": block_size}
-    for split, some in blocks.items():
-        counts |= {f"{split}_blocks": len(some), f"{split}_tokens": sum(map(len, some))}
-        pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        header = {"block_size": block_size, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": pad}
-        write_blocks(folder / f"{split}.json", some, {**header, "tokens": counts[f"{split}_tokens"]})
-    return counts
+def _header(block_size: int, tokenizer: Any) -> dict[str, int]:
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return {"block_size": block_size, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": pad}
+
+
+def _write(
+    path: Path, blocks: "Iterable[list[int] | NDArray[np.int32]]", *, tokens: int, header: dict[str, int]
+) -> dict[str, int]:
+    """Write the blocks of a split, of `tokens` tokens in all, as they come, and return the counts."""
+    written = write_blocks(path, blocks, {**header, "tokens": tokens})
+    return {"block_size": header["block_size"], f"{path.stem}_blocks": written, f"{path.stem}_tokens": tokens}

@@ -5,10 +5,19 @@ corpus, packed blocks of token ids, and the readable files of both. Plain Python
 tokenizer and no workflow engine is imported here, and pandas and pyarrow only when a table is read.
 """
 
+from tasks.dataset.block_arrays import BlockArray, read_block_array, stream_blocks
 from tasks.dataset.files import write_documents
 from tasks.dataset.mixing import share_out
 from tasks.dataset.normalisation import document_digest, normalise
-from tasks.dataset.packing import IGNORED_LABEL, Row, block_size_warning, choose_block_size, pack, rows
+from tasks.dataset.packing import (
+    IGNORED_LABEL,
+    Row,
+    block_size_warning,
+    choose_block_size,
+    pack,
+    rows,
+    stream_rows,
+)
 from tasks.dataset.preparation import Counts, prepare
 from tasks.dataset.readers import DOCUMENT_SUFFIXES, file_digest, read_documents, read_jsonl_documents
 from tasks.dataset.token_files import (
@@ -20,14 +29,17 @@ from tasks.dataset.token_files import (
     write_preprocessed,
     write_preview,
 )
+from tasks.dataset.token_runs import TokenRun
 
 __all__ = [
     "DOCUMENT_SUFFIXES",
     "IGNORED_LABEL",
+    "BlockArray",
     "Counts",
     "PreviewEntry",
     "Row",
     "TokenFile",
+    "TokenRun",
     "block_size_warning",
     "choose_block_size",
     "document_digest",
@@ -35,12 +47,15 @@ __all__ = [
     "normalise",
     "pack",
     "prepare",
+    "read_block_array",
     "read_blocks",
     "read_documents",
     "read_jsonl_documents",
     "read_preprocessed",
     "rows",
     "share_out",
+    "stream_blocks",
+    "stream_rows",
     "write_blocks",
     "write_documents",
     "write_preprocessed",

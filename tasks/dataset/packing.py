@@ -6,7 +6,13 @@ Why over the whole corpus: packing batch by batch drops the tail of every batch 
 No token is lost here: the number of labels that count equals the number of ids plus one end-of-text a document.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Row = dict[str, list[int]]
 """One training example: input_ids, attention_mask and labels, three lists of one length."""
@@ -24,16 +30,35 @@ def pack(documents: Iterable[Sequence[int]], *, eos_token_id: int, block_size: i
     Order is kept. Every block holds block_size ids but the last, which holds 1 to block_size;
     sum(len(block)) == sum(len(document) + 1). ValueError if block_size is below 1.
     """
+    runs = (end_documents(document, [len(document)], eos_token_id=eos_token_id) for document in documents)
+    return [block.tolist() for block in cut(runs, block_size=block_size)]
+
+
+def end_documents(
+    ids: "Sequence[int] | NDArray[np.int32]", lengths: Sequence[int], *, eos_token_id: int
+) -> "NDArray[np.int32]":
+    """Return the ids with an end-of-text id behind each document; `lengths` says how many of the ids each one has."""
+    import numpy as np
+
+    return np.insert(np.asarray(ids, dtype=np.int32), list(accumulate(lengths)), eos_token_id)
+
+
+def cut(runs: "Iterable[NDArray[np.int32]]", *, block_size: int) -> "Iterator[NDArray[np.int32]]":
+    """Yield the blocks of one run of ids that comes in parts, as `pack` describes them; one part is in memory.
+
+    ValueError if block_size is below 1.
+    """
+    import numpy as np
+
     _check_block_size(block_size)
-    blocks: list[list[int]] = []
-    rest: list[int] = []
-    for document in documents:
-        rest.extend(document)
-        rest.append(eos_token_id)
-        full = len(rest) - len(rest) % block_size
-        blocks.extend(rest[start : start + block_size] for start in range(0, full, block_size))
-        del rest[:full]
-    return [*blocks, rest] if rest else blocks
+    rest = np.empty(0, dtype=np.int32)
+    for run in runs:
+        ids = np.concatenate([rest, run])
+        full = len(ids) - len(ids) % block_size
+        yield from ids[:full].reshape(-1, block_size)
+        rest = ids[full:].copy()
+    if len(rest):
+        yield rest
 
 
 def rows(blocks: Iterable[Sequence[int]], *, block_size: int, pad_token_id: int) -> list[Row]:
@@ -42,28 +67,33 @@ def rows(blocks: Iterable[Sequence[int]], *, block_size: int, pad_token_id: int)
     Padding is 0 in attention_mask and -100 in labels, and is known by its position: an end-of-text id that the block
     holds keeps its label even if it is the padding id as well. ValueError if a block is empty or too long.
     """
+    return list(stream_rows(blocks, block_size=block_size, pad_token_id=pad_token_id))
+
+
+def stream_rows(blocks: Iterable[Sequence[int]], *, block_size: int, pad_token_id: int) -> Iterator[Row]:
+    """Yield the rows that `rows` returns, one at a time."""
     _check_block_size(block_size)
-    return [_row(list(block), block_size=block_size, pad_token_id=pad_token_id) for block in blocks]
+    for block in blocks:
+        yield _row(list(block), block_size=block_size, pad_token_id=pad_token_id)
 
 
-def choose_block_size(document_lengths: Sequence[int], *, max_positions: int) -> int:
-    """Choose a block size, a power of two, from the lengths of the documents in tokens (end-of-text included).
+def choose_block_size(documents: Mapping[int, int], *, max_positions: int) -> int:
+    """Choose a block size, a power of two, from how many documents have each length in tokens (end-of-text included).
 
     The smallest that holds 99 % of the documents whole, at least 128, at most 1,024 and max_positions (the model's
     limit; it wins over every other bound). It is then halved while it gives fewer than 32 blocks, but not below 32
     nor below what holds the median document: few blocks mean few optimizer steps an epoch.
-    ValueError if there are no lengths or max_positions is below 1.
+    ValueError if there are no documents or max_positions is below 1.
     """
-    if not document_lengths or max_positions < 1:
-        raise ValueError(
-            f"got {len(document_lengths)} lengths and max_positions={max_positions}, both must be 1 or more"
-        )
-    ordered = sorted(document_lengths)
-    nearly_longest = ordered[-(-99 * len(ordered) // 100) - 1]
+    number = sum(documents.values())
+    if not number or max_positions < 1:
+        raise ValueError(f"got {number} lengths and max_positions={max_positions}, both must be 1 or more")
+    nearly_longest = _length_at(documents, -(-99 * number // 100) - 1)
     limit = min(_LARGEST, 1 << (max_positions.bit_length() - 1))
     size = min(max(_power_of_two(nearly_longest), _USUAL_LEAST), limit)
-    least = max(_power_of_two(ordered[len(ordered) // 2]), _LEAST)
-    while size > least and -(-sum(ordered) // size) < _ENOUGH_BLOCKS:
+    least = max(_power_of_two(_length_at(documents, number // 2)), _LEAST)
+    tokens = sum(length * some for length, some in documents.items())
+    while size > least and -(-tokens // size) < _ENOUGH_BLOCKS:
         size //= 2
     return size
 
@@ -89,6 +119,13 @@ def _row(ids: list[int], *, block_size: int, pad_token_id: int) -> Row:
         "attention_mask": [1] * len(ids) + [0] * padding,
         "labels": ids + [IGNORED_LABEL] * padding,
     }
+
+
+def _length_at(documents: Mapping[int, int], rank: int) -> int:
+    """Return the length of the document at this rank, from 0, of all documents from the shortest to the longest."""
+    lengths = sorted(documents)
+    ends = accumulate(documents[length] for length in lengths)
+    return next(length for length, end in zip(lengths, ends, strict=True) if end > rank)
 
 
 def _power_of_two(number: int) -> int:

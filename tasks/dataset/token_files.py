@@ -9,12 +9,20 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, TypedDict
+from typing import TYPE_CHECKING, TextIO, TypedDict
 
+from tasks.dataset.id_texts import IdTexts
 from tasks.dataset.packing import Row
 from tasks.dataset.row_checks import ROW_KEYS, all_integers, check_rows
 from tasks.dataset.text_files import read_json, write_whole
 from tasks.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Header = dict[str, int | str]
+"""What the blocks are, as the caller of write_blocks said it."""
 
 _PREVIEW_WIDTH = 100
 
@@ -23,7 +31,7 @@ _PREVIEW_WIDTH = 100
 class TokenFile:
     """What read_blocks found: the header as it was written, and the blocks in order."""
 
-    header: dict[str, int | str]
+    header: Header
     blocks: list[list[int]]
 
 
@@ -35,8 +43,10 @@ class PreviewEntry(TypedDict):
     ids: Sequence[int]
 
 
-def write_blocks(path: Path, blocks: Iterable[Sequence[int]], header: Mapping[str, int | str]) -> None:
-    """Write a JSON object: the header's keys in order, then "blocks" with one block a line.
+def write_blocks(
+    path: Path, blocks: "Iterable[Sequence[int] | NDArray[np.int32]]", header: Mapping[str, int | str]
+) -> int:
+    """Write a JSON object: the header's keys in order, then "blocks" with one block a line; return how many blocks.
 
     ValueError if the header has a key "blocks"; InputError if the folder is missing or cannot be written to.
     """
@@ -47,8 +57,9 @@ def write_blocks(path: Path, blocks: Iterable[Sequence[int]], header: Mapping[st
         for key, value in header.items():
             stream.write(f"  {_compact(key)}: {_compact(value)},\n")
         stream.write('  "blocks": ')
-        _write_list(stream, (_compact(list(block)) for block in blocks), indent="  ")
+        written = _write_list(stream, map(IdTexts().list_of, blocks), indent="  ")
         stream.write("\n}\n")
+    return written
 
 
 def read_blocks(path: Path) -> TokenFile:
@@ -63,12 +74,17 @@ def read_blocks(path: Path) -> TokenFile:
                 f"{path}: block {number:,} is not a list of token ids (integers from 0 on); "
                 "the file is damaged, make it again"
             )
-    header: dict[str, int | str] = {}
+    return TokenFile(header=check_header(path, content), blocks=blocks)
+
+
+def check_header(path: Path, content: Mapping[str, object]) -> Header:
+    """Return the header if all its values are integers or text; else InputError naming the file and the key."""
+    header: Header = {}
     for key, value in content.items():
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise InputError(f"{path}: {key!r} is neither an integer nor text; the file is damaged, make it again")
         header[key] = value
-    return TokenFile(header=header, blocks=blocks)
+    return header
 
 
 def write_preview(path: Path, entries: Iterable[PreviewEntry]) -> None:
@@ -134,13 +150,13 @@ def _read_object(path: Path) -> dict[str, object]:
     return content
 
 
-def _write_list(stream: TextIO, items: Iterable[str], *, indent: str) -> None:
-    """Write a JSON list of items that are JSON already, one a line, without holding them all."""
-    opening = "[\n"
-    for item in items:
-        stream.write(f"{opening}{indent}{item}")
-        opening = ",\n"
-    stream.write("[]" if opening == "[\n" else f"\n{indent}]")
+def _write_list(stream: TextIO, items: Iterable[str], *, indent: str) -> int:
+    """Write a JSON list of items that are JSON already, one a line, without holding them all; return how many."""
+    number = 0
+    for number, item in enumerate(items, start=1):
+        stream.write(f"{'[' if number == 1 else ','}\n{indent}{item}")
+    stream.write(f"\n{indent}]" if number else "[]")
+    return number
 
 
 def _preview_object(entry: PreviewEntry) -> str:

@@ -26,6 +26,22 @@ HAPPY_2 = (
     '"eval": [{"attention_mask": [1, 1], "input_ids": [1, 2], "labels": [1, 2]}]}'
 )
 
+DAMAGED = [
+    ('{"blocks": [\n[1, 2],\n[3', r"train\.json:3:3: not JSON"),
+    ("[[1]]", "holds a JSON list where an object is wanted"),
+    ('{"block_size": 2}', '"blocks" is missing'),
+    ('{"blocks": 7}', '"blocks" is missing or not a list'),
+    ('{"blocks": [[1], [2.0]]}', "block 2 is not a list of token ids"),
+    ('{"blocks": [[1], [true]]}', "block 2 is not a list of token ids"),
+    ('{"blocks": [[-1]]}', "block 1 is not a list of token ids"),
+    ('{"blocks": [[]]}', "block 1 is not a list of token ids"),
+    ('{"blocks": [7]}', "block 1 is not a list of token ids"),
+    ('{"of": null, "blocks": [[1]]}', "'of' is neither an integer nor text"),
+    ('{"of": true, "blocks": [[1]]}', "'of' is neither an integer nor text"),
+    ("[" * 200_000, "not JSON that can be read"),
+    (b'{\n"of": "\xff"}', r"train\.json:2: byte 0xff at offset 9 of the file is not UTF-8"),
+]
+
 
 def preprocessed(path: Path, train: Any, held_out: Any = ()) -> Path:
     path.write_text(json.dumps({"train": train, "eval": held_out}))
@@ -63,24 +79,7 @@ def test_a_header_may_not_hide_the_blocks(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ('{"blocks": [\n[1, 2],\n[3', r"train\.json:3:3: not JSON"),
-        ("[[1]]", "holds a JSON list where an object is wanted"),
-        ('{"block_size": 2}', '"blocks" is missing'),
-        ('{"blocks": 7}', '"blocks" is missing or not a list'),
-        ('{"blocks": [[1], [2.0]]}', "block 2 is not a list of token ids"),
-        ('{"blocks": [[1], [true]]}', "block 2 is not a list of token ids"),
-        ('{"blocks": [[-1]]}', "block 1 is not a list of token ids"),
-        ('{"blocks": [[]]}', "block 1 is not a list of token ids"),
-        ('{"blocks": [7]}', "block 1 is not a list of token ids"),
-        ('{"of": null, "blocks": [[1]]}', "'of' is neither an integer nor text"),
-        ('{"of": true, "blocks": [[1]]}', "'of' is neither an integer nor text"),
-        ("[" * 200_000, "not JSON that can be read"),
-        (b'{\n"of": "\xff"}', r"train\.json:2: byte 0xff at offset 9 of the file is not UTF-8"),
-    ],
-)
+@pytest.mark.parametrize(("content", "says"), DAMAGED)
 def test_damaged_blocks_are_named_in_one_sentence(tmp_path: Path, content: str | bytes, says: str) -> None:
     path = tmp_path / "train.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
