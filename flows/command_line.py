@@ -1,11 +1,13 @@
 """Command line: words in, a flow's parameters out.
 
 What comes in: a flow whose parameters are groups, and the words of the command line. What it leaves: the groups, from
-flags (`--training.learning-rate 8e-5`) over a YAML file (`--config run.yaml`) over the defaults; or `--help`; or one
-sentence that names the flag, with the nearest name for a misspelt one.
+flags (`--training.learning-rate 8e-5`) over a YAML file (`--config run.yaml`) over the defaults, and the switches of
+the command, which are no parameters of the flow (`--plan`); or `--help`; or one sentence that names the flag, with the
+nearest name for a misspelt one.
 """
 
 import inspect
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,19 +27,44 @@ _CONFIG = inspect.Parameter(
     annotation=Annotated[Path | None, Parameter(help="YAML file of parameters, by group; flags override it.")],
 )
 
+SWITCHES = {
+    "train": {
+        "plan": "Say what the run would take (steps, memory, time) and what makes no sense in it, and train nothing.",
+        "json": "With --plan: print one JSON object instead of a table.",
+    }
+}
+"""Flow → switches of its command, each with its description."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the words of a command line say."""
+
+    parameters: dict[str, Any]
+    """For calling the flow."""
+    switches: frozenset[str]
+    """Those that are on."""
+
 
 def read_parameters(flow: Flow[..., Any], words: list[str]) -> dict[str, Any]:
     """The parameters that `words` name, for calling the flow; exits with 0 after `--help`, InputError on bad words."""
-    signature = inspect.signature(flow.fn)
+    return read_words(flow, words).parameters
 
-    def read(*args: Any, **kwargs: Any) -> dict[str, Any]:
+
+def read_words(flow: Flow[..., Any], words: list[str]) -> Told:
+    """The parameters and the switches that `words` name; exits with 0 after `--help`, InputError on bad words."""
+    signature = inspect.signature(flow.fn)
+    known = SWITCHES.get(flow.name, {})
+
+    def read(*args: Any, **kwargs: Any) -> Told:
         kwargs.pop("config", None)
+        switches = frozenset(name for name in known if kwargs.pop(name, False))
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return dict(bound.arguments)
+        return Told(dict(bound.arguments), switches)
 
     read.__doc__ = (flow.fn.__doc__ or "").partition("\n\n")[0]
-    read.__signature__ = _in_panels(signature)  # type: ignore[attr-defined]
+    read.__signature__ = _in_panels(signature, known)  # type: ignore[attr-defined]
     app = App(
         name=f"python flows/{flow.name}.py",
         default_command=read,
@@ -48,21 +75,27 @@ def read_parameters(flow: Flow[..., Any], words: list[str]) -> dict[str, Any]:
         default_parameter=Parameter(negative_iterable=""),
     )
     try:
-        parameters: dict[str, Any] | None = app(words, exit_on_error=False, print_error=False)
+        told: Told | None = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise InputError(_sentence(error, signature)) from error
-    if parameters is None:
+    if told is None:
         raise SystemExit(0)
-    return parameters
+    return told
 
 
-def _in_panels(signature: inspect.Signature) -> inspect.Signature:
-    """The signature with `--config`, and with a panel of `--help` for each group."""
+def _in_panels(signature: inspect.Signature, switches: dict[str, str]) -> inspect.Signature:
+    """The signature with `--config` and the switches, and with a panel of `--help` for each group."""
     panels = [
         parameter.replace(annotation=Annotated[parameter.annotation, Parameter(group=Group(name, sort_key=number))])
         for number, (name, parameter) in enumerate(signature.parameters.items())
     ]
-    return signature.replace(parameters=[*panels, _CONFIG], return_annotation=dict)
+    added = [_switch(name, sentence) for name, sentence in switches.items()]
+    return signature.replace(parameters=[*panels, _CONFIG, *added], return_annotation=Told)
+
+
+def _switch(name: str, sentence: str) -> inspect.Parameter:
+    annotation = Annotated[bool, Parameter(help=sentence, negative="")]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
 
 
 def _read_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:

@@ -1,7 +1,8 @@
 """Train: the whole story, template → corpus → tokens → weights → samples → release.
 
 What comes in: six groups of parameters. What it leaves: a release in the object store, and samples before and after,
-side by side. Command: `python flows/train.py`; what is done already is not done again.
+side by side. Command: `python flows/train.py`; what is done already is not done again. With `--plan` it says what the
+run would take, and trains and publishes nothing.
 """
 
 import shlex
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from flows.command import run
 from flows.finetune import finetune
 from flows.prepare import prepare
-from tasks.corpus import check_sources
+from tasks.base_model import make_base_model
+from tasks.corpus import check_sources, make_corpus
 from tasks.evaluation.comparison import samples_table
 from tasks.parameters import (
     CorpusParameters,
@@ -24,9 +26,14 @@ from tasks.parameters import (
     TrainingParameters,
     flag,
 )
+from tasks.plan import make_plan
+from tasks.plan_text import plan_text
+from tasks.plan_warnings import with_warnings
 from tasks.references import Release, Report, Samples, Weights
 from tasks.release import check_destination, publish_release
+from tasks.report import make_report, read_report
 from tasks.samples import compare_samples, make_samples, pair_up
+from tasks.tokens import make_tokens
 from tasks.weights import finetuned_model
 
 
@@ -65,7 +72,7 @@ def train(  # noqa: PLR0913 the six groups
     check_destination(release)
     prepared = prepare(corpus=corpus, tokens=tokens, model=model, training=training)
     before = make_samples(prepared.base, prepared.corpus, sampling)
-    weights = finetune(tokens=prepared.tokens, base=prepared.base, training=training)
+    weights = finetune(tokens=prepared.tokens, base=prepared.base, training=training, release=release)
     after = make_samples(finetuned_model(weights, prepared.base), prepared.corpus, sampling)
     compare_samples(before, after, weights)
     published = publish_release(
@@ -80,6 +87,29 @@ def train(  # noqa: PLR0913 the six groups
         release=release,
     )
     return Trained(report=prepared.report, before=before, after=after, weights=weights, release=published)
+
+
+def plan(  # noqa: PLR0913 the six groups
+    *,
+    corpus: CorpusParameters,
+    tokens: TokenParameters,
+    model: ModelParameters,
+    training: TrainingParameters,
+    sampling: SamplingParameters,
+    release: ReleaseParameters,
+    as_json: bool = False,
+) -> str:
+    """What a run with these parameters would take, as a table or as JSON; needs no Prefect server.
+
+    It makes the stages before training, which the run takes over. `release` is not looked at: nothing is published.
+    """
+    made = make_corpus.fn(corpus)
+    base = make_base_model.fn(made, model, training.seed)
+    blocks = make_tokens.fn(made, base, tokens, training)
+    report = make_report.fn(made, blocks, corpus.num_documents)
+    planned = make_plan(made, base, blocks, report, training)
+    planned = with_warnings(planned, training, sampling, read_report(report).distinct)
+    return planned.model_dump_json(indent=1) if as_json else plan_text(planned)
 
 
 def summary(trained: Trained) -> str:
@@ -104,4 +134,4 @@ def _flags(trained: Trained) -> str:
 
 
 if __name__ == "__main__":
-    run(train, summary=summary, check=lambda parameters: check_sources(parameters["corpus"]))
+    run(train, summary=summary, check=lambda parameters: check_sources(parameters["corpus"]), plan=plan)

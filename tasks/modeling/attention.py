@@ -21,12 +21,14 @@ from transformers.models.gpt_neo.modeling_gpt_neo import (
 )
 
 
-class GPTNeoSdpaAttention(GPTNeoSelfAttention):  # type: ignore[misc]
+class GPTNeoSdpaAttention(GPTNeoSelfAttention):
     """A layer with the weights of the eager one."""
+
+    bias: torch.Tensor | None
 
     def __init__(self, config: Any, attention_type: str, layer_id: int | None = None) -> None:
         """Prepare as the eager layer does, but hold no mask of all positions by all positions."""
-        super().__init__(config, attention_type, layer_id)
+        super().__init__(config, attention_type, layer_id)  # type: ignore[no-untyped-call]
         self.window: int | None = config.window_size if attention_type == "local" else None
         self.bias = None  # 4 MB a layer at 2048 positions
 
@@ -42,17 +44,16 @@ class GPTNeoSdpaAttention(GPTNeoSelfAttention):  # type: ignore[misc]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What the eager layer's `forward` gives; attention weights only where they are asked for."""
         if output_attentions or head_mask is not None:
-            return super().forward(  # type: ignore[no-any-return]
+            return super().forward(  # type: ignore[no-any-return,no-untyped-call]
                 hidden_states, attention_mask, layer_past, head_mask, use_cache, output_attentions, cache_position
             )
         query, key, value = (
-            self._split_heads(project(hidden_states), self.num_heads, self.head_dim)  # [B, heads, T, head_dim]
+            project(hidden_states).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # [B, heads, T, head]
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         if layer_past is not None:
             key, value = layer_past.update(key, value, self.layer_id, {"cache_position": cache_position})
-        mixed = self._mix(query, key, value, attention_mask)
-        mixed = self._merge_heads(mixed, self.num_heads, self.head_dim)  # [B, T, hidden]
+        mixed = self._mix(query, key, value, attention_mask).transpose(1, 2).flatten(2)  # [B, T, hidden]
         return self.resid_dropout(self.out_proj(mixed)), None
 
     def _mix(
@@ -86,7 +87,7 @@ class GPTNeoSdpaAttention(GPTNeoSelfAttention):  # type: ignore[misc]
         """The eager way; the mask that it wants is there as long as it runs."""
         self.bias = _visible(key.size(2), key.size(2), self.window, key.device)[None, None]
         try:
-            return super()._attn(query, key, *more)  # type: ignore[no-any-return]
+            return super()._attn(query, key, *more)  # type: ignore[no-any-return,no-untyped-call]
         finally:
             self.bias = None
 

@@ -44,7 +44,7 @@ def fuse(model: Any) -> bool:
         for name, child in layer.named_children():
             if type(child) is NewGELUActivation:
                 setattr(layer, name, nn.GELU(approximate="tanh"))
-    model.forward = MethodType(_forward_of(type(model)), model)
+    model.forward = MethodType(_forward_of(type(model)), model)  # type: ignore[arg-type]
     return True
 
 
@@ -72,7 +72,7 @@ def _forward_of(architecture: type) -> Callable[..., Any]:
         mask = None if _is_needless(attention_mask, labels) else attention_mask
         hidden = self.transformer(input_ids, attention_mask=mask, use_cache=False, return_dict=True)[0]
         loss = _mean_loss(hidden, self.lm_head.weight, labels, num_items_in_batch)
-        return CausalLMOutputWithPast(loss=loss)  # type: ignore[arg-type]
+        return CausalLMOutputWithPast(loss=loss)
 
     forward.__signature__ = inspect.signature(plain)  # type: ignore[attr-defined]  # generate() reads it
     return forward
@@ -141,7 +141,7 @@ class _SummedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients made before, times that of the loss; they are handed over, so there is no second time."""
         gradients = [None if made is None else made.mul_(slope) for made in (ctx.rows, ctx.head)]

@@ -114,11 +114,13 @@ def _batches(rows: Sequence[Row], sampling: SamplingParameters) -> Iterator[list
     most_rows = 1 if sampling.num_beams > 1 else MOST_ROWS
     batch: list[Row] = []
     for row in sorted(dict.fromkeys(rows), key=lambda row: len(row.ids)):
-        if len(batch) == most_rows or (len(batch) + 1) * (len(row.ids) + sampling.max_length) > MOST_TOKENS:
-            yield from [batch] if batch else []
+        tokens = (len(batch) + 1) * (len(row.ids) + sampling.max_length)
+        if batch and (len(batch) == most_rows or tokens > MOST_TOKENS):
+            yield batch
             batch = []
         batch.append(row)
-    yield batch
+    if batch:
+        yield batch
 
 
 def _write_batch(generator: TunableGeneration, rows: Sequence[Row], sampling: SamplingParameters) -> list[list[int]]:

@@ -27,7 +27,7 @@ def status(name):
 
 torch.set_num_threads(1)
 checkpointing = sys.argv[2] == "True"
-shape = GPTNeoConfig(vocab_size=512, hidden_size=128, num_layers=6, attention_types=[[["global", "local"], 3]],
+shape = GPTNeoConfig(vocab_size=512, hidden_size=128, num_layers=4, attention_types=[[["global", "local"], 2]],
     num_heads=4, max_position_embeddings=256)
 shape.architectures = ["GPTNeoForCausalLM"]
 shape.save_pretrained(sys.argv[1])
@@ -36,7 +36,7 @@ fuse(model)
 if checkpointing:
     model.gradient_checkpointing_enable({"use_reentrant": False})
 optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-ids = torch.randint(0, 512, (16, 256))
+ids = torch.randint(0, 512, (8, 256))
 model(ids[:1, :8], labels=ids[:1, :8]).loss.backward()
 model.zero_grad()
 open("/proc/self/clear_refs", "w").write("5")
@@ -46,7 +46,7 @@ for _ in range(2):
     optimizer.step()
     optimizer.zero_grad()
 training = TrainingParameters(gradient_checkpointing=checkpointing)
-said = footprint(measure_model(sys.argv[1], None, training), training, "fp32", batch_size=16, block_size=256)
+said = footprint(measure_model(sys.argv[1], None, training), training, "fp32", batch_size=8, block_size=256)
 print(status("VmHWM") - before, said.total - said.weights - said.spare)
 """
 """Peak of the resident memory beside the weights, and what is said of it; glibc gives back what is freed."""
@@ -88,8 +88,6 @@ def test_the_activations_are_those_that_the_layers_keep(
     size = measure_model(str(folder), None, TrainingParameters())
     assert (size.dropout, size.attention_dropout) == (dropout, dropout)
     foretold = footprint(size, TrainingParameters(), precision, batch_size=8, block_size=64).activations
-    logits = footprint(size, TrainingParameters(), precision, batch_size=8, block_size=64)
-    assert logits.activations == foretold
     kept = kept_bytes(generator.model, precision)
     head = 8 * 8 * 64 * size.vocabulary + 4 * size.hidden * (8 * 64 + size.vocabulary)
     assert 0.8 < (foretold - head) / kept < 1.25

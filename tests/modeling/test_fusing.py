@@ -71,7 +71,7 @@ def trained(model: Any, given: dict[str, Any], scale: float = 1.0) -> tuple[Tens
     return loss.detach().float(), {name: gradient.clone() for name, gradient in grads.items()}
 
 
-def assert_same(ours: tuple[Tensor, dict[str, Tensor]], theirs: tuple[Tensor, dict[str, Tensor]], by: float) -> None:
+def assert_same(ours: tuple[Tensor, dict[str, Tensor]], theirs: tuple[Tensor, dict[str, Tensor]], *, by: float) -> None:
     torch.testing.assert_close(ours[0], theirs[0], rtol=by, atol=by)
     assert ours[1].keys() == theirs[1].keys()
     for name, gradient in theirs[1].items():
@@ -114,7 +114,7 @@ def test_labels_of_pads_on_the_left_or_that_count_keep_their_mask(pair: tuple[An
         assert_same(*(trained(model, given) for model in pair), by=1e-5)
 
 
-class Shapes(TorchDispatchMode):
+class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Remembers the largest number of elements with the vocabulary as their last dimension."""
 
     largest = 0
@@ -131,7 +131,7 @@ def test_the_logits_of_all_places_are_never_there(pair: tuple[Any, Any], monkeyp
     monkeypatch.setattr(fusing, "LOGITS_AT_ONCE_ELSEWHERE", 5 * VOCABULARY)
     found = []
     for model in pair:
-        with Shapes() as shapes:
+        with Shapes() as shapes:  # type: ignore[no-untyped-call]
             model(**batch()).loss.backward()
         found.append(shapes.largest)
     # A weight of GPT-2's head, transposed, has as many rows as the model is wide: 16.
@@ -153,11 +153,15 @@ def test_frozen_weights_get_no_gradient(pair: tuple[Any, Any]) -> None:
 def test_adapters_are_trained_as_on_the_plain_model_and_merged(pair: tuple[Any, Any]) -> None:
     from peft import LoraConfig, get_peft_model
 
-    targets = {"c_fc", "c_proj"}
+    targets = ["c_fc", "c_proj"]
     both = []
     for model in pair:
         torch.manual_seed(0)
-        adapted = LoraConfig(target_modules=targets, init_lora_weights=False, fan_in_fan_out=model is GPT2LMHeadModel)
+        adapted = LoraConfig(
+            target_modules=targets,
+            init_lora_weights=False,
+            fan_in_fan_out=isinstance(model, GPT2LMHeadModel),
+        )
         both.append(get_peft_model(model, adapted))
     found = [trained(model, {**batch(PADDED), "num_items_in_batch": 9}) for model in both]
     assert_same(found[0], found[1], by=1e-5)
@@ -223,7 +227,7 @@ class _With:
 def test_compiled_it_gives_the_same(pair: tuple[Any, Any]) -> None:
     compiled = torch.compile(pair[0], backend="eager")
     for pads in ((0, 0, 0), PADDED):
-        loss = compiled(**batch(pads), num_items_in_batch=torch.tensor(11)).loss
+        loss = compiled(**batch(pads), num_items_in_batch=torch.tensor(11)).loss  # type: ignore[no-untyped-call]
         loss.backward()
         ours = loss.detach(), {name: weight.grad for name, weight in pair[0].named_parameters()}
         assert_same(ours, trained(pair[1], {**batch(pads), "num_items_in_batch": 11}), by=1e-5)
@@ -239,7 +243,7 @@ def test_fusing_twice_is_fusing_once(pair: tuple[Any, Any]) -> None:
 def test_a_copy_trains_its_own_weights(pair: tuple[Any, Any]) -> None:
     copied = copy.deepcopy(pair[0])
     copied.lm_head.weight.data.zero_()
-    assert float(copied(**batch()).loss) == pytest.approx(torch.tensor(float(VOCABULARY)).log().item())
+    assert copied(**batch()).loss.item() == pytest.approx(torch.tensor(float(VOCABULARY)).log().item())
 
 
 def test_any_other_architecture_is_left_as_it_was() -> None:

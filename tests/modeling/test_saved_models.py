@@ -11,8 +11,8 @@ import torch
 from happytransformer import GENSettings, HappyGeneration
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tasks.dataset import Row
 from tasks.modeling.happy import TunableGeneration
-from tasks.modeling.loss import Row
 from tests.modeling.conftest import SENTENCE, train_model
 
 

@@ -1,0 +1,157 @@
+"""How fast a model writes samples: one batch, beside one call for each sample, on this machine and in one run.
+
+Command: `python benchmarks/sampling.py [--json] [--quick]`. What it leaves: a table, or one JSON object with --json.
+The sides: ours in one batch, ours with bad words in one batch, ours one by one, and Happy Transformer's `generate_text`
+as it comes, one by one, as it can no other way. Ours and theirs run in child processes of their own, in turns, and the
+best of the rounds counts. All write texts of the same number of tokens (`min_length` = `max_length`) with the same
+settings; a rate is a wall-clock one, of the writing itself, behind a short text that warms the process up. The weights
+are random, which costs as much as any others. --quick writes little, to see that everything runs: its figures say
+nothing about speed.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from measuring import Measured, take_turns
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXTS = ROOT / "data" / "templates" / "cheese.spintax"
+
+BUILD = """
+import sys
+from tasks.modeling.base_models import build_from_scratch
+preset, texts, folder = sys.argv[1:]
+build_from_scratch(preset, open(texts).read().split("|"), folder, seed=0)
+"""
+
+SIDES = """
+import json, logging, sys, time
+
+PROMPTS = ("To make a cheese sandwich", "you can", "anyone can build a basic cheese sandwich", "we")
+WORDS = ("mayonnaise", "ham", "cheddar", "butter", "ketchup", "tomato", "salt", "pickles")
+DRAW = {"do_sample": True, "temperature": 0.8, "top_k": 5}
+
+def theirs(folder):
+    from happytransformer import GENSettings, HappyGeneration
+    logging.disable(logging.WARNING)
+    model = HappyGeneration(model_type="GPT-NEO", model_name=folder)
+    def stock(samples, length):
+        settings = GENSettings(min_length=length, max_length=length, **DRAW)
+        return [model.generate_text(PROMPTS[index % 4], args=settings) for index in range(samples)]
+    return {"stock": stock}
+
+def ours(folder):
+    from tasks.modeling.generation import generate, generate_again, sample_seed
+    from tasks.modeling.happy import TunableGeneration
+    from tasks.parameters import SamplingParameters
+    model = TunableGeneration("GPT-NEO", folder)
+    def parameters(samples, length, **values):
+        return SamplingParameters(num_samples=samples // 4, min_length=length, max_length=length, **DRAW, **values)
+    def batch(samples, length):
+        return generate(model, PROMPTS, parameters(samples, length))
+    def bad_words(samples, length):
+        return generate(model, PROMPTS, parameters(samples, length, bad_words=WORDS))
+    def one_by_one(samples, length):
+        places = [(index % 4, index // 4) for index in range(samples)]
+        sampling = parameters(samples, length)
+        return [generate_again(model, PROMPTS[one], sample_seed(0, one, two), sampling) for one, two in places]
+    return {"batch": batch, "bad_words": bad_words, "one_by_one": one_by_one}
+
+who, folder, batched, alone, length = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
+seconds = {}
+for side, write in globals()[who](folder).items():
+    samples = batched if side in ("batch", "bad_words") else alone
+    write(4, 4)
+    began = time.monotonic()
+    assert len(write(samples, length)) == samples
+    seconds[side] = (time.monotonic() - began) / samples
+print(json.dumps(seconds))
+"""
+"""Each side prints the seconds that a sample took it; 4 divides the numbers of samples."""
+
+
+class Sizes(NamedTuple):
+    """How much is written for one shape, and how often."""
+
+    preset: str
+    batch: int
+    one_by_one: int
+    length: int
+    rounds: int
+
+
+FULL = (
+    Sizes("scratch-tiny", batch=64, one_by_one=64, length=50, rounds=3),
+    Sizes("scratch-125m", batch=64, one_by_one=8, length=50, rounds=2),
+)
+QUICK = (Sizes("scratch-tiny", batch=8, one_by_one=4, length=10, rounds=1),)
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description="How fast a model writes samples, in a batch and one by one.")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--quick", action="store_true", help="write little, to see that everything runs")
+    options = parser.parse_args()
+    figures: dict[str, float] = {}
+    for sizes in QUICK if options.quick else FULL:
+        figures |= sampling(sizes)
+    targets = judge(figures)
+    if options.json:
+        print(json.dumps({"quick": options.quick, "figures": figures, "targets": targets}))
+        return
+    for name, value in figures.items():
+        print(f"{name:<44}{value:>18,.2f}")
+    for target in targets:
+        print(f"{'met' if target['met'] else 'MISSED':<8}{target['target']}: {target['value']:,.2f}")
+
+
+def sampling(sizes: Sizes) -> dict[str, float]:
+    """Samples and tokens a second of each side, how many times the others the batch is, and the memory of both."""
+    shape = sizes.preset.removeprefix("scratch-")
+    numbers = [str(number) for number in (sizes.batch, sizes.one_by_one, sizes.length)]
+    with tempfile.TemporaryDirectory() as folder:
+        base = str(Path(folder) / "model")
+        take_turns({"build": [sys.executable, "-c", BUILD, sizes.preset, str(TEXTS), base]}, 1, ROOT)
+        commands = {who: [sys.executable, "-c", SIDES, who, base, *numbers] for who in ("ours", "theirs")}
+        runs = take_turns(commands, sizes.rounds, ROOT)
+    rates = {side: 1 / seconds for measured in runs.values() for side, seconds in least(measured).items()}
+    figures = {f"{shape}_{side}_samples_per_s": rate for side, rate in rates.items()}
+    figures |= {f"{shape}_{side}_tokens_per_s": rate * sizes.length for side, rate in rates.items()}
+    figures |= {f"{shape}_batch_times_{side}": rates["batch"] / rate for side, rate in rates.items() if side != "batch"}
+    peaks = {who: max(one.peak_bytes for one in measured) / 1e6 for who, measured in runs.items()}
+    return figures | {f"{shape}_{who}_peak_mb": peak for who, peak in peaks.items()}
+
+
+def least(runs: list[Measured]) -> dict[str, float]:
+    """The least seconds a sample of each side."""
+    seconds = [json.loads(measured.output) for measured in runs]
+    return {side: min(one[side] for one in seconds) for side in seconds[0]}
+
+
+def judge(figures: dict[str, float]) -> list[dict[str, str | float | bool]]:
+    """What was aimed at, what came out, and whether that meets it."""
+    aims = [
+        ("tiny_batch_times_stock", "at least", 10),
+        ("tiny_batch_times_one_by_one", "at least", 10),
+        ("tiny_batch_times_bad_words", "at most", 1.5),
+        ("125m_batch_times_stock", "at least", 4),
+        ("125m_batch_times_bad_words", "at most", 1.2),
+    ]
+    return [
+        {
+            "target": f"{name} {how} {aim}",
+            "value": figures[name],
+            "met": figures[name] >= aim if how == "at least" else figures[name] <= aim,
+        }
+        for name, how, aim in aims
+        if name in figures
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""`python flows/train.py --plan`: says what a run would take, and leaves nothing but the stages before training."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.command import run
+from flows.command_line import read_words
+from flows.prepare import prepare
+from flows.train import plan, train
+from tasks.corpus import check_sources
+from tasks.errors import InputError
+from tasks.parameters import (
+    CorpusParameters,
+    ModelParameters,
+    ReleaseParameters,
+    SamplingParameters,
+    TokenParameters,
+    TrainingParameters,
+)
+from tasks.settings import settings
+from tests.flows.commanding import Ended, run_script
+
+TEMPLATE = "{a|b|c} {d|e} {f|g|h} {x|y}"
+
+
+def planned(**training: Any) -> dict[str, Any]:
+    told = plan(
+        corpus=CorpusParameters(template=TEMPLATE), tokens=TokenParameters(), model=ModelParameters(),
+        training=TrainingParameters(**training), sampling=SamplingParameters(prompts=("a d",)),
+        release=ReleaseParameters(), as_json=True,
+    )  # fmt: skip
+    read: dict[str, Any] = json.loads(told)
+    return read
+
+
+def test_the_plan_of_a_run_leaves_the_stages_before_training_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(f"corpus: {{template: '{TEMPLATE}'}}\ntraining: {{batch_size: 2}}\n")
+    ended = run_script(
+        "train", "--plan", "--json", "--config", tmp_path / "run.yaml", "--release.destination", tmp_path / "store",
+        timeout_s=280,
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert told["corpus"]["documents"] == 36
+    assert told["steps"]["batch_size"] == 2
+    assert told["time"]["estimate"] > told["time"]["step"] > 0
+    assert told["memory"]["fits"]
+    assert {path.name for path in settings().data.iterdir()} == {"corpus", "base", "tokens", "report"}
+    assert not (tmp_path / "store").exists()
+    assert "Prefect server" not in ended.err
+
+
+def test_memory_that_is_too_small_is_said_with_what_to_change_and_nothing_is_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tasks.modeling import footprint
+
+    small = footprint.DeviceMemory("CPU (1 cores)", "cpu", 2**20, 2**20)
+    monkeypatch.setattr(footprint, "device_memory", lambda: small)
+    told = planned(batch_size=4)
+    assert told["time"] is None
+    assert told["no_time"] == "the memory is too small"
+    assert "--training.batch-size 2 --training.gradient-accumulation-steps 2" in told["warnings"][0]
+    assert "checkpoint is kept" not in told["warnings"][0], "that is true in a training only"
+
+
+def test_several_processes_and_adapters_are_counted_and_not_timed() -> None:
+    told = planned(max_steps=7, num_processes=2, lora_rank=2)
+    assert told["steps"]["total"] == 7
+    assert told["steps"]["processes"] == 2
+    assert told["size"]["trained"] < told["size"]["parameters"]
+    assert told["no_time"] == "it is measured with one process only"
+    assert any("lora-rank" in warning for warning in told["warnings"])
+
+
+def test_plan_and_json_are_switches_of_train_only() -> None:
+    told = read_words(train, ["--plan", "--json", "--training.batch-size", "2"])
+    assert told.switches == {"plan", "json"}
+    assert set(told.parameters) == {"corpus", "tokens", "model", "training", "sampling", "release"}
+    assert read_words(train, []).switches == frozenset()
+    with pytest.raises(InputError, match="Unknown option: --plan"):
+        read_words(prepare, ["--plan"])
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--plan", "--training.fp16", "--corpus.template", TEMPLATE], "fp16 needs a CUDA GPU"),
+        (["--json"], "there is no --plan"),
+        (["--plan", "--corpus.template", "{a"], "corpus.template:1:1"),
+    ],
+)
+@pytest.mark.usefixtures("signals")
+def test_bad_input_of_a_plan_is_told_in_one_sentence(
+    words: list[str], wanted: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["flows/train.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        run(train, check=lambda given: check_sources(given["corpus"]), plan=plan)
+    ended_as = Ended(2 if ended.value.code == 2 else 1, *capsys.readouterr())
+    assert wanted in ended_as.sentence
+    assert ended_as.out == ""
