@@ -148,7 +148,7 @@ def _steps(tokens: TokenBlocks, training: TrainingParameters, recipe: "Recipe", 
 
 def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParameters) -> Memory:
     """On GPUs each process has its own; on a CPU all share the machine's."""
-    from tasks.modeling.devices import choose_precision, out_of_memory
+    from tasks.modeling.devices import choose_precision, memory_advice
     from tasks.modeling.footprint import device_memory, footprint
 
     device = device_memory()
@@ -159,8 +159,7 @@ def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParamete
     parts = {name: getattr(one, name) * sharing for name in one.__dataclass_fields__}
     needed = one.total * sharing
     fits = needed <= device.free * USABLE
-    # What is said where memory runs out, without what is true only then.
-    change = None if fits else out_of_memory(training, **shape).partition("; python flows/train.py --plan")[0] + "."
+    change = None if fits else memory_advice(training, **shape) + "."
     return Memory(**parts, needed=needed, free=device.free, total=device.total, fits=fits, change=change)
 
 

@@ -37,6 +37,16 @@ def test_enumerating_judges_its_figures() -> None:
     assert len(found["targets"]) == 5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tokenizing", "sampling", "training"])
+def test_a_benchmark_judges_its_figures(name: str) -> None:
+    found = run(name)
+    assert found["quick"]
+    assert found["figures"]
+    assert all({"target", "value", "met"} == set(target) for target in found["targets"])
+    assert found["targets"]
+
+
 MEASURING = """
 import sys
 sys.path.insert(0, "benchmarks")

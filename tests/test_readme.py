@@ -8,7 +8,7 @@ import pytest
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
-from flows.command_line import read_parameters
+from flows.command_line import read_parameters, read_words
 from tasks.settings import ROOT
 from tasks.spintax.__main__ import make_parser
 
@@ -22,7 +22,7 @@ def test_a_command_of_the_readme_is_understood(line: str) -> None:
     _, script, *words = shlex.split(line, comments=True)
     name = script.removeprefix("flows/").removesuffix(".py")
     flow: Flow[..., Any] = load_flow_from_entrypoint(f"{ROOT / script}:{name}")
-    assert read_parameters(flow, words)
+    assert read_words(flow, words).parameters
 
 
 EDITOR = [line for block in BLOCKS for line in block.splitlines() if line.startswith("python -m tasks.spintax ")]

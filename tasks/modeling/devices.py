@@ -66,7 +66,13 @@ def memory_explained(training: TrainingParameters, *, batch_size: int, block_siz
 
 
 def out_of_memory(training: TrainingParameters, *, batch_size: int, block_size: int) -> str:
-    """The sentence for a training that does not fit, with the changes that would help most first."""
+    """The sentence for a training that ran out of memory."""
+    advice = memory_advice(training, batch_size=batch_size, block_size=block_size)
+    return f"{advice}; python flows/train.py --plan says what is needed. The last checkpoint is kept."
+
+
+def memory_advice(training: TrainingParameters, *, batch_size: int, block_size: int) -> str:
+    """What does not fit and the changes that would help, those that help most first; without a full stop."""
     advice = []
     if batch_size > 1:
         wanted = training.gradient_accumulation_steps * 2
@@ -80,6 +86,5 @@ def out_of_memory(training: TrainingParameters, *, batch_size: int, block_size: 
     where = "GPU" if torch.cuda.is_available() else "machine"
     return (
         f"The {where} has too little memory for this training (batch {batch_size:,}, blocks of {block_size:,} tokens); "
-        f"try {', or '.join(advice) or 'a smaller model'}; python flows/train.py --plan says what is needed. The last "
-        "checkpoint is kept."
+        f"try {', or '.join(advice) or 'a smaller model'}"
     )

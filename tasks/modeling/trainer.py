@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 
 from tasks.errors import InputError
 from tasks.modeling.blocks import IGNORED_LABEL, Blocks
@@ -83,6 +83,15 @@ class BlockTrainer(Trainer):
     def mark(self) -> None:
         """Remember what is random and what is unreported between two steps: a step that is broken off starts there."""
         self._marked = take_random_states(), self._sums.clone()
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """On a CPU the parent would load to the device `cpu:0` of several processes, which torch does not know."""
+        if checkpoint is None or self.args.device.type != "cpu":
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[no-untyped-call]
+            return
+        states: tuple[tuple[str, Any], ...] = (OPTIMIZER_NAME, self.optimizer), (SCHEDULER_NAME, self.lr_scheduler)
+        for name, of in states:
+            of.load_state_dict(torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache, GPTNeoConfig, GPTNeoForCausalLM
 
-from tasks.modeling.attention import GPTNeoSdpaAttention, _keep_visible
+from tasks.modeling.attention import GPTNeoSdpaAttention, _bounded, _keep_visible
 
 WINDOW = 8
 BELOW, ABOVE = 6, 21
@@ -172,6 +172,20 @@ def test_masks_are_made_once_for_all_layers_and_steps(pair: Pair, monkeypatch: p
     made.clear()
     gradients(pair[0], draw(WINDOW))
     assert made == []
+
+
+def test_a_mask_that_a_measurement_made_serves_training_too(pair: Pair) -> None:
+    with torch.inference_mode():
+        pair[0](draw(ABOVE), output_attentions=True)
+    pair[0](draw(ABOVE), output_attentions=True).logits.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_what_hides_a_key_is_a_number_in_every_precision(dtype: torch.dtype) -> None:
+    # In base 2, as GPU kernels compute; a row that is all infinite would come out as no numbers.
+    hidden = _bounded(torch.full((2, 2), torch.finfo(torch.float32).min), dtype)
+    assert bool((hidden.float() * 1.4427).isfinite().all())
+    assert bool((hidden < -1e4).all())
 
 
 def count_calls(name: str, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
