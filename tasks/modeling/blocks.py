@@ -32,6 +32,8 @@ class Blocks(Dataset[int]):
 
     def __getitem__(self, index: int) -> int:
         """The number itself: reading waits until the whole batch is known."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         return index
 
     def batch(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:

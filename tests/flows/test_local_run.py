@@ -158,7 +158,7 @@ def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ende
 def test_kill_9_leaves_no_process_and_the_next_run_goes_on_from_the_last_checkpoint(
     start: Callable[..., Command],
 ) -> None:
-    many = ["--training.max-steps", "400", "--training.save-steps", "1"]
+    many = ["--training.max-steps", "150", "--training.save-steps", "1"]
     command = start("train", *TINY, *many)
     checkpoints = settings().data / "checkpoints"
     assert wait_until(lambda: len(list(checkpoints.glob("*/step-*/manifest.json"))) == 2, 120), command.said

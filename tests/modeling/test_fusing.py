@@ -150,6 +150,18 @@ def test_frozen_weights_get_no_gradient(pair: tuple[Any, Any]) -> None:
     assert not pair[0](**batch()).loss.requires_grad
 
 
+def test_a_frozen_head_costs_no_product_for_its_gradient(
+    pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    products: list[Any] = []
+    monkeypatch.setattr(fusing, "_add_product", lambda *given: products.append(given))
+    with torch.no_grad():
+        pair[0](**batch())
+    pair[0].lm_head.weight.requires_grad_(False)
+    pair[0](**batch()).loss.backward()
+    assert products == []
+
+
 def test_adapters_are_trained_as_on_the_plain_model_and_merged(pair: tuple[Any, Any]) -> None:
     from peft import LoraConfig, get_peft_model
 

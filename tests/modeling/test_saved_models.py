@@ -46,7 +46,8 @@ def test_it_loads_in_every_way_and_gives_the_same_logits(saved: tuple[str, Path,
     ways = [(named.model, named.tokenizer), (as_the_seed.model, as_the_seed.tokenizer), plain]
     for model, tokenizer in ways:
         found = logits(model.eval(), tokenizer)
-        assert torch.equal(found, wanted[:, :, : found.shape[-1]])  # Happy Transformer shrinks to the tokenizer
+        # Ours adds up in another order, and Happy Transformer shrinks to the tokenizer.
+        assert torch.allclose(found, wanted[:, :, : found.shape[-1]], atol=1e-5)
     settings = GENSettings(max_length=10, min_length=1)
     texts = [some.generate_text("you can", settings).text.replace(" ", "") for some in (named, generator)]
     assert texts[0] == texts[1]  # but for spaces: Happy Transformer tidies what it decodes

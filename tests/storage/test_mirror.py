@@ -274,7 +274,9 @@ def test_a_hostile_name_writes_nothing(mirror: Mirror, store: Store, tmp_path: P
 )
 def test_a_manifest_that_is_not_sound_is_damage(mirror: Mirror, store: Store, tmp_path: Path, files: object) -> None:
     write_manifest(store, files)
-    with pytest.raises(DamagedError, match=r"is damaged: (its manifest|the checkpoint file|two of its files)"):
+    with pytest.raises(
+        DamagedError, match=r"is damaged: (its manifest|the file|.* differ only in case|.* is both a file and a folder)"
+    ):
         mirror.fetch(1, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
