@@ -44,7 +44,6 @@ def test_a_benchmark_judges_its_figures(name: str) -> None:
     assert found["quick"]
     assert found["figures"]
     assert all({"target", "value", "met"} == set(target) for target in found["targets"])
-    assert found["targets"]
 
 
 MEASURING = """
