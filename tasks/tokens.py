@@ -24,10 +24,8 @@ from tasks.dataset import (
     choose_block_size,
     file_digest,
     read_block_array,
-    read_blocks,
     read_jsonl_documents,
     read_preprocessed,
-    rows,
     stream_blocks,
     stream_rows,
     write_blocks,
@@ -94,12 +92,6 @@ def load_blocks(tokens: TokenBlocks, split: str) -> BlockArray:
     """
     blocks = {"train": tokens.train_blocks, "eval": tokens.eval_blocks}[split]
     return read_block_array(tokens.folder / f"{split}.json", blocks=blocks, block_size=tokens.block_size)
-
-
-def load_rows(tokens: TokenBlocks, split: str) -> list[Row]:
-    """The rows of `train` or `eval`, each `block_size` long, pads masked and not learned."""
-    file = read_blocks(tokens.folder / f"{split}.json")
-    return rows(file.blocks, block_size=tokens.block_size, pad_token_id=int(file.header["pad_token_id"]))
 
 
 def _stream_rows(tokens: TokenBlocks, split: str) -> Iterator[Row]:

@@ -14,8 +14,6 @@ from tasks.dataset.packing import (
     Row,
     block_size_warning,
     choose_block_size,
-    pack,
-    rows,
     stream_rows,
 )
 from tasks.dataset.preparation import Counts, prepare
@@ -45,14 +43,12 @@ __all__ = [
     "document_digest",
     "file_digest",
     "normalise",
-    "pack",
     "prepare",
     "read_block_array",
     "read_blocks",
     "read_documents",
     "read_jsonl_documents",
     "read_preprocessed",
-    "rows",
     "share_out",
     "stream_blocks",
     "stream_rows",

@@ -24,16 +24,6 @@ _LARGEST, _USUAL_LEAST, _LEAST = 1024, 128, 32
 _ENOUGH_BLOCKS, _FEW_BLOCKS = 32, 16
 
 
-def pack(documents: Iterable[Sequence[int]], *, eos_token_id: int, block_size: int) -> list[list[int]]:
-    """Concatenate the documents, each followed by the end-of-text id, and cut the run into blocks.
-
-    Order is kept. Every block holds block_size ids but the last, which holds 1 to block_size;
-    sum(len(block)) == sum(len(document) + 1). ValueError if block_size is below 1.
-    """
-    runs = (end_documents(document, [len(document)], eos_token_id=eos_token_id) for document in documents)
-    return [block.tolist() for block in cut(runs, block_size=block_size)]
-
-
 def end_documents(
     ids: "Sequence[int] | NDArray[np.int32]", lengths: Sequence[int], *, eos_token_id: int
 ) -> "NDArray[np.int32]":
@@ -44,9 +34,10 @@ def end_documents(
 
 
 def cut(runs: "Iterable[NDArray[np.int32]]", *, block_size: int) -> "Iterator[NDArray[np.int32]]":
-    """Yield the blocks of one run of ids that comes in parts, as `pack` describes them; one part is in memory.
+    """Cut one run of ids that comes in parts into blocks and yield them; one part is in memory.
 
-    ValueError if block_size is below 1.
+    Order is kept. Every block holds block_size ids but the last, which holds 1 to block_size. ValueError if block_size
+    is below 1.
     """
     import numpy as np
 
@@ -61,17 +52,12 @@ def cut(runs: "Iterable[NDArray[np.int32]]", *, block_size: int) -> "Iterator[ND
         yield rest
 
 
-def rows(blocks: Iterable[Sequence[int]], *, block_size: int, pad_token_id: int) -> list[Row]:
-    """Return one row a block, each list exactly block_size long.
+def stream_rows(blocks: Iterable[Sequence[int]], *, block_size: int, pad_token_id: int) -> Iterator[Row]:
+    """Yield one row a block, each list exactly block_size long.
 
     Padding is 0 in attention_mask and -100 in labels, and is known by its position: an end-of-text id that the block
     holds keeps its label even if it is the padding id as well. ValueError if a block is empty or too long.
     """
-    return list(stream_rows(blocks, block_size=block_size, pad_token_id=pad_token_id))
-
-
-def stream_rows(blocks: Iterable[Sequence[int]], *, block_size: int, pad_token_id: int) -> Iterator[Row]:
-    """Yield the rows that `rows` returns, one at a time."""
     _check_block_size(block_size)
     for block in blocks:
         yield _row(list(block), block_size=block_size, pad_token_id=pad_token_id)

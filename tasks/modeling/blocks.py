@@ -7,7 +7,6 @@ nothing predicts. So the labels that count are exactly the tokens that a loss is
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -50,9 +49,3 @@ class Blocks(Dataset[int]):
         """How many documents end in these blocks: the end-of-text tokens among the real ones."""
         real = np.arange(self.ids.shape[1]) < self.lengths[:, None]
         return int(np.count_nonzero((self.ids == end_of_text) & real))
-
-
-def blocks_of(rows: Sequence[dict[str, Any]]) -> Blocks:
-    """The blocks of rows with `input_ids` and `attention_mask`, padded on the right."""
-    ids = np.array([row["input_ids"] for row in rows], dtype=np.int32)
-    return Blocks(ids, np.array([sum(row["attention_mask"]) for row in rows], dtype=np.int32))

@@ -192,21 +192,21 @@ def _activations(
     layer = tokens * ((hidden + dropped) * size.hidden + inner * size.inner)
     if size.attention_dropout and not gpu:
         layer += tokens * shape[1] * size.heads * _DROPPED_MAP_BYTES
-    kept = size.layers * layer
-    if training.gradient_checkpointing:  # each layer keeps its input, and one at a time all that it computes from it
-        kept = size.layers * tokens * FULL * size.hidden + layer
     ends = 2 * FULL * tokens * size.hidden  # the embeddings and the last norm
-    return kept + ends + _head(size, tokens, fused=size.fused and precision != "fp16", gpu=gpu)
+    logits, gradients = _head(size, tokens, fused=size.fused and precision != "fp16", gpu=gpu)
+    if training.gradient_checkpointing:  # each layer keeps its input; what it makes of it comes after the logits went
+        return size.layers * tokens * FULL * size.hidden + ends + gradients + max(layer, logits)
+    return size.layers * layer + ends + gradients + logits
 
 
-def _head(size: ModelSize, tokens: int, *, fused: bool, gpu: bool) -> int:
-    """Logits of all places or, fused, of some at a time, with the gradients that are made of them on the way."""
+def _head(size: ModelSize, tokens: int, *, fused: bool, gpu: bool) -> tuple[int, int]:
+    """Logits of all places or, fused, of some at a time; then the gradients that are made of them on the way."""
     logits = tokens * size.vocabulary
     if not fused:
-        return logits * _LOGIT_BYTES["plain"]
+        return logits * _LOGIT_BYTES["plain"], 0
     at_once = LOGITS_AT_ONCE.get("cuda" if gpu else "cpu", LOGITS_AT_ONCE_ELSEWHERE)
     gradients = FULL * size.hidden * (tokens + size.vocabulary)
-    return min(logits, max(at_once, size.vocabulary)) * _LOGIT_BYTES["fused"] + gradients
+    return min(logits, max(at_once, size.vocabulary)) * _LOGIT_BYTES["fused"], gradients
 
 
 def device_memory() -> DeviceMemory:

@@ -9,15 +9,14 @@ import pytest
 from tasks.dataset import (
     PreviewEntry,
     TokenFile,
-    pack,
     read_blocks,
     read_preprocessed,
-    rows,
     write_blocks,
     write_preprocessed,
     write_preview,
 )
 from tasks.errors import InputError
+from tests.plain_rows import pack, rows
 
 # As json.dump of Happy Transformer 2.x leaves it: one line, keys in this order, labels = input_ids.
 HAPPY_2 = (

@@ -21,6 +21,8 @@ TINY = [
     "--corpus.template", TEMPLATE, "--sampling.prompts", "a d", "--sampling.num-samples", "1",
     "--sampling.max-length", "8", "--release.name", "tiny",
 ]  # fmt: skip
+WHOLE = f"*/step-{'[0-9]' * 10}/manifest.json"
+"""The manifests of the checkpoints that are in place, for glob."""
 ENDLESS = ["--training.max-steps", "1000000"]
 
 
@@ -161,11 +163,11 @@ def test_kill_9_leaves_no_process_and_the_next_run_goes_on_from_the_last_checkpo
     many = ["--training.max-steps", "150", "--training.save-steps", "1"]
     command = start("train", *TINY, *many)
     checkpoints = settings().data / "checkpoints"
-    assert wait_until(lambda: len(list(checkpoints.glob("*/step-*/manifest.json"))) == 2, 120), command.said
+    assert wait_until(lambda: len(list(checkpoints.glob(WHOLE))) == 2, 120), command.said
     command.process.kill()
     command.process.wait()
     assert wait_until(lambda: not command.running(), 8), command.running()
-    last = max(int(path.parent.name.removeprefix("step-")) for path in checkpoints.glob("*/step-*/manifest.json"))
+    last = max(int(path.parent.name.removeprefix("step-")) for path in checkpoints.glob(WHOLE))
     again = start("train", *TINY, *many)
     assert again.process.wait(250) == 0, again.said
     assert f"training: goes on from the checkpoint of step {last:,}\n" in again.said

@@ -24,9 +24,9 @@ from tasks.parameters import (
     TrainingParameters,
 )
 from tasks.settings import settings
-from tasks.tokens import load_rows
 from tests.flows import asking
 from tests.flows.conftest import TEMPLATE, Run, run_of
+from tests.plain_rows import load_rows
 
 TEXTS = ["a d f x", 'b, "e"\ng', "c d h ünï 日本", "a e f", "007", "NA"]
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from tasks.dataset import Row, pack, rows
+from tasks.dataset import Row
 from tasks.modeling.base_models import Shape, build
-from tasks.modeling.blocks import blocks_of
 from tasks.modeling.finetuning import Outcome, Progress, finetune
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.recipes import Recipe, choose_recipe
 from tasks.modeling.tokenization import load_tokenizer, tokenize
 from tasks.modeling.trainer import Checkpoints
 from tasks.parameters import TrainingParameters
+from tests.plain_rows import blocks_of, pack, rows
 
 SHAPE = Shape(hidden_size=32, layer_pairs=1, heads=4, positions=128, vocabulary=320)
 BLOCK = 32

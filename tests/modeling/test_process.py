@@ -22,6 +22,7 @@ from tasks.modeling.generation import generate
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.recipes import PRETRAINED
 from tasks.parameters import SamplingParameters, TrainingParameters
+from tests.plain_rows import blocks_of
 
 heard = io.StringIO()
 another = logging.getLogger("someone.else")
@@ -33,7 +34,8 @@ base, place, rows = sys.argv[1], Path(sys.argv[2]), json.loads(Path(sys.argv[3])
 generator = TunableGeneration("GPT-NEO", base)
 another.warning("after loading")
 generate(generator, ["you can"], SamplingParameters(num_samples=1, max_length=5))
-finetune(generator, rows[:-1], rows[-1:], place, training=TrainingParameters(max_steps=2), recipe=PRETRAINED)
+blocks = blocks_of(rows[:-1]), blocks_of(rows[-1:])
+finetune(generator, *blocks, place, training=TrainingParameters(max_steps=2), recipe=PRETRAINED)
 generate(TunableGeneration("GPT-NEO", str(place)), ["you can"], SamplingParameters(num_samples=1, max_length=5))
 another.warning("after training")
 

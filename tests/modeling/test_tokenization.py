@@ -1,19 +1,15 @@
-"""Claims about tokenizing: batches are small, and processes end with whoever started them (see also test_tokens)."""
+"""Claims about tokenizing: what the ids are, how much is read ahead, and how many processes work."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import GPT2Tokenizer
 
 from tasks.modeling import tokenization
 from tasks.modeling.tokenization import load_tokenizer, tokenize, tokenize_batches
-from tasks.settings import ROOT
 
 
 @pytest.fixture
@@ -53,45 +49,63 @@ def test_texts_are_read_as_the_ids_are_taken(tokenizer: Any) -> None:
     assert len(read) <= 5 * tokenization.BATCH
 
 
-WITHOUT_END = """
-import itertools, multiprocessing, sys, types
-from contextlib import closing
-from tokenizers import Tokenizer, models, pre_tokenizers
-from tasks.modeling.tokenization import tokenize_batches
-
-if __name__ == "__main__":
-    backend = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
-    tokenizer = types.SimpleNamespace(is_fast=True, backend_tokenizer=backend, split_special_tokens=False)
-    with closing(tokenize_batches(itertools.repeat("a"), tokenizer, processes=2)) as batches:
-        for number, _ in enumerate(batches):
-            if number == 3:
-                print(*[child.pid for child in multiprocessing.active_children()], flush=True)
-"""
+def test_a_tokenizer_that_was_saved_to_cut_and_to_pad_does_neither(neo_folder: Path, texts: list[str]) -> None:
+    tokenizer = load_tokenizer(str(neo_folder))
+    expected = list(tokenize(texts, tokenizer))
+    tokenizer.backend_tokenizer.enable_truncation(3)
+    tokenizer.backend_tokenizer.enable_padding(length=200)
+    assert list(tokenize(texts, tokenizer)) == expected
 
 
-@pytest.mark.parametrize("ending", ["Ctrl-C", "SIGINT", "SIGKILL"])
-def test_no_process_is_left_when_tokenizing_breaks_off(ending: str, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(WITHOUT_END)
-    parent = subprocess.Popen(
-        [sys.executable, str(tmp_path / "program.py")],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert parent.stdout is not None
-    children = [int(pid) for pid in parent.stdout.readline().split()]
-    if ending == "Ctrl-C":  # reaches the whole group
-        os.killpg(parent.pid, signal.SIGINT)
-    else:
-        parent.send_signal(signal.Signals[ending])
-    _, said = parent.communicate(timeout=60)
-    assert len(children) == 2
-    wait_for_the_end(children)
-    if ending != "SIGKILL":
-        assert said.count("KeyboardInterrupt") == 1, said
+def test_a_tokenizer_of_plain_python_gives_the_same_ids(neo_folder: Path, texts: list[str], tmp_path: Path) -> None:
+    fast = load_tokenizer(str(neo_folder))
+    fast.backend_tokenizer.model.save(str(tmp_path))
+    slow = GPT2Tokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
+    assert not slow.is_fast
+    assert list(tokenize(texts, slow)) == list(tokenize(texts, fast))
 
 
-def wait_for_the_end(pids: list[int]) -> None:
-    deadline = time.monotonic() + 30
-    while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
+def test_long_documents_make_small_batches(neo_folder: Path) -> None:
+    taken = []
+
+    def documents() -> Iterator[str]:
+        for number in range(40):
+            taken.append(number)
+            yield "a" * 2**18
+
+    batches = tokenize_batches(documents(), load_tokenizer(str(neo_folder)))
+    assert len(next(batches).lengths) == 4
+    assert len(taken) == 8  # two batches are read to see whether one process is enough
+    assert sum(len(lengths) for _, lengths in batches) == 36
+
+
+@pytest.mark.slow
+def test_two_processes_tokenize_at_once_and_give_the_same_ids_in_order(neo_folder: Path, texts: list[str]) -> None:
+    many = [f"{text} {number}" for number in range(80) for text in texts]
+    assert len(many) > 2 * tokenization.BATCH
+    tokenizer = load_tokenizer(str(neo_folder))
+    found, children = {}, {}
+    for processes in (1, 2):
+        ids = tokenize(many, tokenizer, processes=processes)
+        first = next(ids)
+        children[processes] = len(multiprocessing.active_children())
+        found[processes] = [first, *ids]
+    assert children == {1: 0, 2: 2}
+    assert found[1] == found[2] == [tokenizer(text)["input_ids"] for text in many]
+
+
+@pytest.mark.slow
+def test_who_stops_half_way_leaves_no_process(neo_folder: Path, texts: list[str]) -> None:
+    taken = []
+
+    def documents() -> Iterator[str]:
+        for number in range(1000):
+            taken.append(number)
+            yield from texts * 40
+
+    batches = tokenize_batches(documents(), load_tokenizer(str(neo_folder)), processes=2)
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    assert len(taken) <= 5  # two batches a process wait, not the whole corpus
+    batches.close()
+    assert not multiprocessing.active_children()

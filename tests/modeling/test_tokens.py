@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import GPT2Tokenizer
 
 from tasks.dataset import IGNORED_LABEL, write_documents
 from tasks.errors import InputError
 from tasks.modeling import tokenization
 from tasks.modeling.blocks import Blocks
-from tasks.modeling.tokenization import Batches, load_tokenizer, tokenize, tokenize_batches
+from tasks.modeling.tokenization import Batches, load_tokenizer, tokenize_batches
 from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.references import Corpus, ModelReference
 from tasks.settings import ROOT, settings
-from tasks.tokens import load_blocks, load_rows, make_tokens, save_preprocessed
+from tasks.tokens import load_blocks, make_tokens, save_preprocessed
 from tests.modeling.conftest import train_model
+from tests.plain_rows import load_rows
 
 
 @pytest.fixture
@@ -188,68 +187,6 @@ def test_nothing_but_blocks_and_preview_is_left_and_documents_are_counted(
     assert made.longest_document == max(lengths)
     assert made.documents_over_block == sum(length > 8 for length in lengths)
     assert made.train_blocks == -(-sum(lengths[:-3]) // 8)
-
-
-def test_a_tokenizer_that_was_saved_to_cut_and_to_pad_does_neither(neo_folder: Path, texts: list[str]) -> None:
-    tokenizer = load_tokenizer(str(neo_folder))
-    expected = list(tokenize(texts, tokenizer))
-    tokenizer.backend_tokenizer.enable_truncation(3)
-    tokenizer.backend_tokenizer.enable_padding(length=200)
-    assert list(tokenize(texts, tokenizer)) == expected
-
-
-def test_a_tokenizer_of_plain_python_gives_the_same_ids(neo_folder: Path, texts: list[str], tmp_path: Path) -> None:
-    fast = load_tokenizer(str(neo_folder))
-    fast.backend_tokenizer.model.save(str(tmp_path))
-    slow = GPT2Tokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
-    assert not slow.is_fast
-    assert list(tokenize(texts, slow)) == list(tokenize(texts, fast))
-
-
-def test_long_documents_make_small_batches(neo_folder: Path) -> None:
-    taken = []
-
-    def documents() -> Iterator[str]:
-        for number in range(40):
-            taken.append(number)
-            yield "a" * 2**18
-
-    batches = tokenize_batches(documents(), load_tokenizer(str(neo_folder)))
-    assert len(next(batches).lengths) == 4
-    assert len(taken) == 8  # two batches are read to see whether one process is enough
-    assert sum(len(lengths) for _, lengths in batches) == 36
-
-
-@pytest.mark.slow
-def test_two_processes_tokenize_at_once_and_give_the_same_ids_in_order(neo_folder: Path, texts: list[str]) -> None:
-    many = [f"{text} {number}" for number in range(80) for text in texts]
-    assert len(many) > 2 * tokenization.BATCH
-    tokenizer = load_tokenizer(str(neo_folder))
-    found, children = {}, {}
-    for processes in (1, 2):
-        ids = tokenize(many, tokenizer, processes=processes)
-        first = next(ids)
-        children[processes] = len(multiprocessing.active_children())
-        found[processes] = [first, *ids]
-    assert children == {1: 0, 2: 2}
-    assert found[1] == found[2] == [tokenizer(text)["input_ids"] for text in many]
-
-
-@pytest.mark.slow
-def test_who_stops_half_way_leaves_no_process(neo_folder: Path, texts: list[str]) -> None:
-    taken = []
-
-    def documents() -> Iterator[str]:
-        for number in range(1000):
-            taken.append(number)
-            yield from texts * 40
-
-    batches = tokenize_batches(documents(), load_tokenizer(str(neo_folder)), processes=2)
-    next(batches)
-    assert len(multiprocessing.active_children()) == 2
-    assert len(taken) <= 5  # two batches a process wait, not the whole corpus
-    batches.close()
-    assert not multiprocessing.active_children()
 
 
 STAGE = """
