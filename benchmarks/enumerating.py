@@ -7,7 +7,6 @@ The peers are `pip install spintax-core pyspinner`; a peer that is not installed
 --quick spins little, to see that everything runs: its figures say nothing about speed.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from judging import Aim, command_line, show
 from measuring import Measured, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,22 +122,21 @@ class Best(NamedTuple):
         return self.done / self.cpu_s
 
 
+AIMS: list[Aim] = [
+    ("seed_times_spintax_core", "at least", 1000),
+    ("seed_times_product", "at least", 8),
+    ("file_times_floor", "at most", 1.3),
+    ("file_peak_mb", "at most", 150),
+    ("draw_process_cpu_s", "at most", 4),
+]
+
+
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description="How fast templates are spun, beside other ways to do it.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--quick", action="store_true", help="spin little, to see that everything runs")
-    options = parser.parse_args()
+    options = command_line("How fast templates are spun, beside other ways to do it.", quick="spin little").parse_args()
     sizes = QUICK if options.quick else FULL
     figures = {**enumerating(sizes), **writing(sizes), **drawing(sizes)}
-    targets = judge(figures)
-    if options.json:
-        print(json.dumps({"quick": options.quick, "figures": figures, "targets": targets}))
-        return
-    for name, value in figures.items():
-        print(f"{name:<44}{value:>18,.{0 if value > 1000 else 2}f}")
-    for target in targets:
-        print(f"{'met' if target['met'] else 'MISSED':<8}{target['target']}: {target['value']:,.2f}")
+    show(figures, AIMS, options)
 
 
 def enumerating(sizes: Sizes) -> dict[str, float]:
@@ -179,26 +178,6 @@ def drawing(sizes: Sizes) -> dict[str, float]:
     figures |= {f"draw_{side}_strings_per_cpu_s": found.rate for side, found in best.items()}
     ratios = {f"draw_times_{side}": ours.rate / found.rate for side, found in best.items()}
     return figures | ratios | {"draw_number": ours.done, "draw_process_cpu_s": ours.process_cpu_s}
-
-
-def judge(figures: dict[str, float]) -> list[dict[str, str | float | bool]]:
-    """What was aimed at, what came out, and whether that meets it."""
-    aims = [
-        ("seed_times_spintax_core", "at least", 1000),
-        ("seed_times_product", "at least", 8),
-        ("file_times_floor", "at most", 1.3),
-        ("file_peak_mb", "at most", 150),
-        ("draw_process_cpu_s", "at most", 4),
-    ]
-    return [
-        {
-            "target": f"{name} {how} {aim}",
-            "value": figures[name],
-            "met": figures[name] >= aim if how == "at least" else figures[name] <= aim,
-        }
-        for name, how, aim in aims
-        if name in figures
-    ]
 
 
 def peers() -> list[str]:

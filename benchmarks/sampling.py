@@ -9,13 +9,13 @@ are random, which costs as much as any others. --quick writes little, to see tha
 nothing about speed.
 """
 
-import argparse
 import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from judging import Aim, command_line, show
 from measuring import Measured, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,24 +90,24 @@ FULL = (
 )
 QUICK = (Sizes("scratch-tiny", batch=8, one_by_one=4, length=10, rounds=1),)
 
+AIMS: list[Aim] = [
+    ("tiny_batch_times_stock", "at least", 10),
+    ("tiny_batch_times_one_by_one", "at least", 10),
+    ("tiny_batch_times_bad_words", "at most", 1.5),
+    ("125m_batch_times_stock", "at least", 4),
+    ("125m_batch_times_bad_words", "at most", 1.2),
+]
+
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description="How fast a model writes samples, in a batch and one by one.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--quick", action="store_true", help="write little, to see that everything runs")
-    options = parser.parse_args()
+    options = command_line(
+        "How fast a model writes samples, in a batch and one by one.", quick="write little"
+    ).parse_args()
     figures: dict[str, float] = {}
     for sizes in QUICK if options.quick else FULL:
         figures |= sampling(sizes)
-    targets = judge(figures)
-    if options.json:
-        print(json.dumps({"quick": options.quick, "figures": figures, "targets": targets}))
-        return
-    for name, value in figures.items():
-        print(f"{name:<44}{value:>18,.2f}")
-    for target in targets:
-        print(f"{'met' if target['met'] else 'MISSED':<8}{target['target']}: {target['value']:,.2f}")
+    show(figures, AIMS, options)
 
 
 def sampling(sizes: Sizes) -> dict[str, float]:
@@ -131,26 +131,6 @@ def least(runs: list[Measured]) -> dict[str, float]:
     """The least seconds a sample of each side."""
     seconds = [json.loads(measured.output) for measured in runs]
     return {side: min(one[side] for one in seconds) for side in seconds[0]}
-
-
-def judge(figures: dict[str, float]) -> list[dict[str, str | float | bool]]:
-    """What was aimed at, what came out, and whether that meets it."""
-    aims = [
-        ("tiny_batch_times_stock", "at least", 10),
-        ("tiny_batch_times_one_by_one", "at least", 10),
-        ("tiny_batch_times_bad_words", "at most", 1.5),
-        ("125m_batch_times_stock", "at least", 4),
-        ("125m_batch_times_bad_words", "at most", 1.2),
-    ]
-    return [
-        {
-            "target": f"{name} {how} {aim}",
-            "value": figures[name],
-            "met": figures[name] >= aim if how == "at least" else figures[name] <= aim,
-        }
-        for name, how, aim in aims
-        if name in figures
-    ]
 
 
 if __name__ == "__main__":

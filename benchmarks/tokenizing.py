@@ -27,6 +27,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from judging import Aim, command_line, show
 from measuring import Measured, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,11 +44,16 @@ class Best(NamedTuple):
     peak_bytes: int
 
 
+AIMS: list[Aim] = [
+    ("happy_times_ours_with_reading", "at least", 3),
+    ("ours_times_bare", "at most", 1.3),
+    ("stage_peak_growth", "at most", 1.1),
+]
+
+
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description="Tokenizing and packing beside their peers.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--quick", action="store_true", help="take few sentences, to see that everything runs")
+    parser = command_line("Tokenizing and packing beside their peers.", quick="take few sentences")
     parser.add_argument("--part", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.part:
@@ -55,14 +61,7 @@ def main() -> None:
         print(json.dumps(PARTS[name](Path(folder))))
         return
     figures = run(2_000 if told.quick else None, rounds=1 if told.quick else 3)
-    targets = judge(figures)
-    if told.json:
-        print(json.dumps({"quick": told.quick, "figures": figures, "targets": targets}))
-        return
-    for name, value in figures.items():
-        print(f"{name:<44}{value:>18,.{0 if value > 1000 else 3}f}")
-    for target in targets:
-        print(f"{'met' if target['met'] else 'MISSED':<8}{target['target']}: {target['value']:,.2f}")
+    show(figures, AIMS, told, digits=3)
 
 
 def run(documents: int | None, *, rounds: int) -> Figures:
@@ -103,23 +102,6 @@ def memory(once: Best, often: Best) -> Figures:
         f"stage_peak_mb_{TIMES}_times_the_corpus": often.peak_bytes / 1e6,
         "stage_peak_growth": often.peak_bytes / once.peak_bytes,
     }
-
-
-def judge(figures: Figures) -> list[dict[str, str | float | bool]]:
-    """What was aimed at, what came out, and whether that meets it."""
-    aims = [
-        ("happy_times_ours_with_reading", "at least", 3),
-        ("ours_times_bare", "at most", 1.3),
-        ("stage_peak_growth", "at most", 1.1),
-    ]
-    return [
-        {
-            "target": f"{name} {how} {aim}",
-            "value": figures[name],
-            "met": figures[name] >= aim if how == "at least" else figures[name] <= aim,
-        }
-        for name, how, aim in aims
-    ]
 
 
 def command(side: str, folder: Path) -> list[str]:

@@ -14,13 +14,13 @@ and `flops_share` the share of the GPU's bf16 peak that 6 N + 12 L H T operation
 --quick trains little, to see that everything runs: its figures say nothing about speed.
 """
 
-import argparse
 import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from judging import Aim, command_line, show
 from measuring import Measured, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,26 +168,30 @@ QUICK = (Sizes("quick", "least", batch=4, length=32, learning_rate=1e-3, steps=6
 GPU = Sizes("gpu_1.3b", "scratch-1.3b", batch=2, length=2048, learning_rate=5e-5, steps=20, rounds=2)
 GPU_QUICK = Sizes("gpu_quick", "scratch-tiny", batch=2, length=512, learning_rate=5e-5, steps=6, rounds=1)
 
+AIMS: list[Aim] = [
+    ("tiny_ours_times_theirs", "at least", 1.5),
+    ("125m_512_ours_times_theirs", "at least", 1.6),
+    ("125m_512_ours_bf16_times_theirs", "at least", 4.5),
+    ("125m_1024_ours_times_theirs", "at least", 1.6),
+    ("125m_1024_ours_bf16_times_theirs", "at least", 4.5),
+    *((f"{sizes.name}_ours_share_of_their_peak", "at most", 1.0) for sizes in FULL),
+    *((f"{sizes.name}_ours_loss_apart", "at most", 1e-3) for sizes in FULL),
+    (f"{GPU.name}_ours_bf16_times_theirs", "at least", 8),
+    (f"{GPU.name}_ours_bf16_flops_share", "at least", 0.5),
+]
+
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description="How fast a model is fine-tuned, beside Happy Transformer's training.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--quick", action="store_true", help="train little, to see that everything runs")
-    options = parser.parse_args()
+    options = command_line(
+        "How fast a model is fine-tuned, beside Happy Transformer's training.", quick="train little"
+    ).parse_args()
     figures: dict[str, float] = {}
     for sizes in QUICK if options.quick else FULL:
         figures |= training(sizes, without_gpu=True)
     if last_line(take_turns({"probe": [sys.executable, "-c", PROBE]}, 1)["probe"][0]):
         figures |= training(GPU_QUICK if options.quick else GPU, without_gpu=False)
-    targets = judge(figures)
-    if options.json:
-        print(json.dumps({"quick": options.quick, "figures": figures, "targets": targets}))
-        return
-    for name, value in figures.items():
-        print(f"{name:<44}{value:>18,.{0 if value > 1000 else 5}f}")
-    for target in targets:
-        print(f"{'met' if target['met'] else 'MISSED':<8}{target['target']}: {target['value']:,.4f}")
+    show(figures, AIMS, options, digits=4)
 
 
 def training(sizes: Sizes, *, without_gpu: bool) -> dict[str, float]:
@@ -241,25 +245,6 @@ def flops_share(figures: dict[str, float], sizes: Sizes, side: str, built: dict[
         return {}
     a_token = 6 * built["weights"] + 12 * built["layers"] * built["hidden"] * sizes.length
     return {f"{sizes.name}_{side}_flops_share": figures[f"{sizes.name}_{side}_tokens_per_s"] * a_token / peak}
-
-
-def judge(figures: dict[str, float]) -> list[dict[str, str | float | bool]]:
-    """What was aimed at, what came out, and whether that meets it."""
-    aims = [("tiny_ours_times_theirs", "at least", 1.5)]
-    for name in ("125m_512", "125m_1024"):
-        aims += [(f"{name}_ours_times_theirs", "at least", 1.6), (f"{name}_ours_bf16_times_theirs", "at least", 4.5)]
-    aims += [(f"{sizes.name}_ours_share_of_their_peak", "at most", 1.0) for sizes in FULL]
-    aims += [(f"{sizes.name}_ours_loss_apart", "at most", 1e-3) for sizes in FULL]
-    aims += [(f"{GPU.name}_ours_bf16_times_theirs", "at least", 4.5)]
-    return [
-        {
-            "target": f"{name} {how} {aim}",
-            "value": figures[name],
-            "met": figures[name] >= aim if how == "at least" else figures[name] <= aim,
-        }
-        for name, how, aim in aims
-        if name in figures
-    ]
 
 
 def last_line(measured: Measured) -> Any:
