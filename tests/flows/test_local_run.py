@@ -213,6 +213,7 @@ def test_a_server_that_does_not_answer_is_told_at_once(script: str) -> None:
     assert not settings().data.exists()
 
 
+@pytest.mark.slow
 def test_a_configured_server_is_used_and_none_is_started(server: str) -> None:
     ended = run_script("prepare", "--corpus.template", "always the same", PREFECT_API_URL=server)
     assert "at least 2 distinct documents" in ended.sentence

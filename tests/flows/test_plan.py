@@ -37,6 +37,7 @@ def planned(**training: Any) -> dict[str, Any]:
     return read
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_run_leaves_the_stages_before_training_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(f"corpus: {{template: '{TEMPLATE}'}}\ntraining: {{batch_size: 2}}\n")
     ended = run_script(

@@ -102,6 +102,7 @@ def prepare_with(run: Run, **told: Group) -> Any:
     return prepare(corpus=run.told["corpus"], **told, return_state=True)
 
 
+@pytest.mark.slow
 def test_preprocessed_data_are_saved_also_when_the_tokens_are_cached_and_train_the_same_blocks(again: Run) -> None:
     path = again.place / "preprocessed-data.json"
     saving = TrainingParameters(save_preprocessed_data=True, save_preprocessed_data_path=str(path), max_steps=3)

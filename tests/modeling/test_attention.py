@@ -224,6 +224,7 @@ def test_what_is_saved_does_not_name_the_implementation_and_loads_either_way(pai
     torch.testing.assert_close(ours(draw(ABOVE)).logits, eager(draw(ABOVE)).logits)
 
 
+@pytest.mark.slow
 def test_compiled_it_is_the_same(pair: Pair) -> None:
     compiled = torch.compile(pair[0], backend="eager")
     for mask in (None, pad(ABOVE, "right")):

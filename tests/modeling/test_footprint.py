@@ -69,6 +69,7 @@ def test_weights_gradients_and_moments_are_those_of_the_model(neo: TunableGenera
     assert said(size).weights - size.buffer_bytes == 4 * number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_the_peak_of_a_training_on_a_cpu_is_foretold_within_a_fifth(checkpointing: bool, tmp_path: Path) -> None:
     done = subprocess.run(

@@ -236,6 +236,7 @@ class _With:
         return getattr(self.model, name)
 
 
+@pytest.mark.slow
 def test_compiled_it_gives_the_same(pair: tuple[Any, Any]) -> None:
     compiled = torch.compile(pair[0], backend="eager")
     for pads in ((0, 0, 0), PADDED):

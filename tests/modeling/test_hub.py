@@ -137,6 +137,7 @@ def test_a_hub_id_that_lacks_a_part_is_an_input_error(online: Online, name: str,
     assert "\n" not in sentence
 
 
+@pytest.mark.slow
 def test_offline_it_works_from_the_cache_and_says_so_when_it_cannot(online: Online, hub_home: Path) -> None:
     found = ask(FIND + LOAD, "lab/tiny", "lab/other", home=hub_home, HF_HUB_OFFLINE="1")
     assert found["lab/tiny"] == online.found["lab/tiny"]

@@ -118,6 +118,7 @@ def test_bombs_are_one_clear_error(text: str, code: str) -> None:
     _run(f"assert code_of(Template.parse, {text}) == {code!r}")
 
 
+@pytest.mark.slow
 def test_state_explosions_end_as_unknown() -> None:
     _run(
         """
@@ -134,6 +135,7 @@ assert code_of(Template.parse("{|a}" * 1500).contains, "a" * 1499 + "b") == "too
     )
 
 
+@pytest.mark.slow
 def test_long_templates_stay_linear() -> None:
     _run(
         """

@@ -195,6 +195,7 @@ def test_a_text_of_two_derivations_is_drawn_first_twice_as_often() -> None:
     assert pairs == {"ab": firsts["a"], "ba": firsts["b"]}
 
 
+@pytest.mark.slow
 def test_draw_finds_the_variants_that_derivations_would_never_come_to() -> None:
     bomb = Template.parse("{|a}" * 64)
     everything = list(bomb.draw(10**30, 5))
@@ -206,6 +207,7 @@ def test_draw_finds_the_variants_that_derivations_would_never_come_to() -> None:
     assert sorted(draw_from(both, 10**30, 5)) == sorted([*everything, "b"])
 
 
+@pytest.mark.slow
 def test_draw_is_refused_when_no_new_variant_can_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
     template = Template.parse("{|a}" * 64)
     monkeypatch.setattr("tasks.spintax.template.count_distinct", lambda tree: None)

@@ -138,6 +138,7 @@ def test_a_process_that_is_killed_loses_save_steps_at_most_and_the_next_ends_as_
     assert json.loads((tmp_path / "again" / FACTS).read_text())["loss_after"] == undisturbed["loss_after"]
 
 
+@pytest.mark.slow
 def test_another_machine_goes_on_from_the_checkpoints_that_were_shared(
     job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
