@@ -6,21 +6,16 @@ checkpoint, sample or release is left. Command: `python flows/train.py --plan`.
 """
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from tasks.errors import InputError
-from tasks.modeling.schedule import count_steps, count_warmup_steps, steps_per_epoch
+from tasks.modeling.schedule import count_steps, count_warmup_steps, eval_every, steps_per_epoch
 from tasks.parameters import TrainingParameters
 from tasks.references import Corpus, ModelReference, Report, TokenBlocks
-from tasks.tokens import load_blocks
+from tasks.training_job import Job
 
-if TYPE_CHECKING:
-    from tasks.modeling.recipes import Recipe
-
-MOST_MEASUREMENTS = 10
-"""Of the held-out loss, after the first, where `eval_steps` is left out."""
 USABLE = 0.9
 """Share of the free memory that a training may take: the arithmetic is no better, and others want some too."""
 
@@ -103,17 +98,15 @@ def make_plan(
     corpus: Corpus, base: ModelReference, tokens: TokenBlocks, report: Report, training: TrainingParameters
 ) -> Plan:
     """Count, compare and time; InputError where the device or the model cannot do what is asked for."""
-    from tasks.modeling.devices import check_device, choose_precision, processes_here
+    from tasks.modeling.devices import check_device, choose_precision, processes_everywhere
     from tasks.modeling.footprint import device_memory, measure_model
-    from tasks.modeling.recipes import choose_recipe
 
     check_device(training)
-    processes = processes_here(training)
-    recipe = choose_recipe(training, preset=base.preset, blocks=tokens.train_blocks // processes)
-    steps = _steps(tokens, training, recipe, processes)
+    job = Job(key="", tokens=tokens, base=base, training=training, processes=processes_everywhere(training))
+    steps = _steps(job)
     size = measure_model(base.load_from, base.revision, training)
     memory = _memory(size, steps, tokens.block_size, training)
-    time, no_time = _time(base, tokens, training, recipe, steps) if memory.fits else (None, "the memory is too small")
+    time, no_time = _time(job, steps) if memory.fits else (None, "the memory is too small")
     return Plan(
         corpus=corpus,
         tokens=tokens,
@@ -129,8 +122,9 @@ def make_plan(
     )
 
 
-def _steps(tokens: TokenBlocks, training: TrainingParameters, recipe: "Recipe", processes: int) -> Steps:
-    shape = (tokens.train_blocks, recipe.batch_size, training.gradient_accumulation_steps, processes)
+def _steps(job: Job) -> Steps:
+    training, recipe = job.training, job.recipe
+    shape = (job.tokens.train_blocks, recipe.batch_size, training.gradient_accumulation_steps, job.processes)
     total = count_steps(*shape, training.num_train_epochs, training.max_steps)
     per_epoch = steps_per_epoch(*shape)
     return Steps(
@@ -140,7 +134,7 @@ def _steps(tokens: TokenBlocks, training: TrainingParameters, recipe: "Recipe", 
         epochs=training.num_train_epochs if training.max_steps is None else total / per_epoch,
         batch_size=recipe.batch_size,
         accumulation=training.gradient_accumulation_steps,
-        processes=processes,
+        processes=job.processes,
         learning_rate=recipe.learning_rate,
         schedule=recipe.lr_scheduler_type,
     )
@@ -148,14 +142,14 @@ def _steps(tokens: TokenBlocks, training: TrainingParameters, recipe: "Recipe", 
 
 def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParameters) -> Memory:
     """On GPUs each process has its own; on a CPU all share the machine's."""
-    from tasks.modeling.devices import choose_precision, memory_advice
+    from tasks.modeling.devices import choose_precision, memory_advice, processes_here
     from tasks.modeling.footprint import device_memory, footprint
 
     device = device_memory()
     gpu = device.kind == "cuda"
     shape = {"batch_size": steps.batch_size, "block_size": block_size}
     one = footprint(size, training, choose_precision(training), **shape, processes=steps.processes, gpu=gpu)
-    sharing = 1 if gpu else steps.processes
+    sharing = 1 if gpu else processes_here(training)
     parts = {name: getattr(one, name) * sharing for name in one.__dataclass_fields__}
     needed = one.total * sharing
     fits = needed <= device.free * USABLE
@@ -163,31 +157,21 @@ def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParamete
     return Memory(**parts, needed=needed, free=device.free, total=device.total, fits=fits, change=change)
 
 
-def _time(
-    base: ModelReference, tokens: TokenBlocks, training: TrainingParameters, recipe: "Recipe", steps: Steps
-) -> tuple[Time | None, str | None]:
+def _time(job: Job, steps: Steps) -> tuple[Time | None, str | None]:
     """An estimate, or why there is none."""
-    from tasks.modeling.blocks import Blocks
     from tasks.modeling.happy import TunableGeneration
     from tasks.modeling.timing import time_steps
 
-    if steps.processes > 1 or training.fsdp:
+    if job.processes > 1 or job.training.fsdp:
         return None, "it is measured with one process only"
     load = os.getloadavg()[0]
-    train, held_out = (load_blocks(tokens, split) for split in ("train", "eval"))
-    generator = TunableGeneration(base.type, base.load_from, revision=base.revision)
+    generator = TunableGeneration(job.base.type, job.base.load_from, revision=job.base.revision)
     try:
-        timing = time_steps(
-            generator,
-            Blocks(train.ids, train.lengths),
-            Blocks(held_out.ids, held_out.lengths),
-            training=training,
-            recipe=recipe,
-        )
+        timing = time_steps(generator, *job.blocks(), training=job.training, recipe=job.recipe)
     except InputError as error:
         return None, str(error).rstrip(".")
-    every = training.eval_steps or -(-steps.total // MOST_MEASUREMENTS)
+    every = eval_every(job.training.eval_steps, steps.total)
     measurements = 2 + -(-steps.total // every)  # before the first step and, once more, at the very end
-    whole = timing.whole(steps.total, measurements * tokens.eval_blocks)
+    whole = timing.whole(steps.total, measurements * job.tokens.eval_blocks)
     first, step, timed = timing.first_step, timing.step, timing.timed
     return Time(first_step=first, step=step, timed_steps=timed, estimate=whole, load=load), None

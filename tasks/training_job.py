@@ -25,10 +25,12 @@ from tasks.errors import SpinneretError
 from tasks.folders import Facts
 from tasks.parameters import TrainingParameters
 from tasks.references import ModelReference, TokenBlocks
-from tasks.tokens import load_blocks
+from tasks.tokens import SPLITS, load_blocks
 
 if TYPE_CHECKING:
+    from tasks.modeling.blocks import Blocks
     from tasks.modeling.finetuning import Outcome, Progress
+    from tasks.modeling.recipes import Recipe
 
 EVENTS, FACTS, ERROR = "events.jsonl", "facts.json", "error.json"
 """Files beside a job: progress, what the training was, and the sentence that it ended with."""
@@ -49,6 +51,20 @@ class Job(BaseModel):
     share_with: str | None = None
     """Object store that checkpoints are copied to."""
 
+    @property
+    def recipe(self) -> "Recipe":
+        """Batch size, learning rate and schedule; each process sees its share of the blocks."""
+        from tasks.modeling.recipes import choose_recipe
+
+        return choose_recipe(self.training, preset=self.base.preset, blocks=self.tokens.train_blocks // self.processes)
+
+    def blocks(self) -> "tuple[Blocks, Blocks]":
+        """To train on, and held out."""
+        from tasks.modeling.blocks import Blocks
+
+        train, held_out = (load_blocks(self.tokens, split) for split in SPLITS)
+        return Blocks(train.ids, train.lengths), Blocks(held_out.ids, held_out.lengths)
+
     def checkpoints(self) -> Checkpoints:
         """Where the checkpoints of this training are."""
         from tasks.storage.mirror import Mirror
@@ -59,25 +75,22 @@ class Job(BaseModel):
 
 def run_job(job: Job, folder: Path, *, tell: Callable[["Progress"], None] = lambda progress: None) -> Facts:
     """Train, save the model to `folder/model` and the history beside it, and return the facts."""
-    from tasks.modeling.blocks import Blocks
     from tasks.modeling.devices import check_device
     from tasks.modeling.finetuning import finetune
     from tasks.modeling.happy import TunableGeneration
-    from tasks.modeling.recipes import choose_recipe
 
     check_device(job.training)
-    recipe = choose_recipe(job.training, preset=job.base.preset, blocks=job.tokens.train_blocks // job.processes)
-    train, held_out = (load_blocks(job.tokens, split) for split in ("train", "eval"))
+    train, held_out = job.blocks()
     generator = TunableGeneration(job.base.type, job.base.load_from, revision=job.base.revision)
     with job.checkpoints() as checkpoints:
         found = _newest(checkpoints)
         outcome = finetune(
             generator,
-            Blocks(train.ids, train.lengths),
-            Blocks(held_out.ids, held_out.lengths),
+            train,
+            held_out,
             folder / "model",
             training=job.training,
-            recipe=recipe,
+            recipe=job.recipe,
             checkpoints=checkpoints,
             resume_from=found.folder if found else None,
             on_progress=tell,

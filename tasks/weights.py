@@ -8,7 +8,6 @@ weights are made. In the UI the training shows its progress and its losses.
 
 import base64
 import json
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import content_key
-from tasks.errors import InputError
 from tasks.evaluation.losses import draw_losses, losses_markdown
 from tasks.folders import Facts, digest, list_files
 from tasks.parameters import ReleaseParameters, TrainingParameters
@@ -95,32 +93,22 @@ def read_history(weights: Weights) -> list[dict[str, Any]]:
 
 
 def _job(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters) -> Job:
-    from tasks.modeling.devices import processes_here
+    from tasks.modeling.devices import processes_everywhere
 
     return Job(
         key=weights_key(tokens, base, training),
         tokens=tokens,
         base=base,
         training=training,
-        processes=processes_here(training) * _machines(),
+        processes=processes_everywhere(training),
         share_with=place_of(release.destination) if training.share_checkpoints else None,
     )
 
 
-def _machines() -> int:
-    """How many machines train together, as torchrun is told (PET_NNODES)."""
-    told = os.environ.get("PET_NNODES", "1")
-    if not told.isdecimal():
-        raise InputError(f"PET_NNODES={told}: the training needs a fixed number of machines; set PET_NNODES to one.")
-    return int(told)
-
-
 def _fill(job: Job, folder: Path) -> Facts:
-    from tasks.modeling.devices import choose_precision
-    from tasks.modeling.recipes import choose_recipe
+    from tasks.modeling.devices import choose_precision, processes_here
 
-    training = job.training
-    recipe = choose_recipe(training, preset=job.base.preset, blocks=job.tokens.train_blocks // job.processes)
+    training, recipe = job.training, job.recipe
     print(
         f"training: learning_rate={recipe.learning_rate:g} batch_size={recipe.batch_size} "
         f"gradient_accumulation_steps={training.gradient_accumulation_steps} processes={job.processes} "
@@ -130,7 +118,7 @@ def _fill(job: Job, folder: Path) -> Facts:
     )
     with Reporter() as reporter:
         if job.processes > 1 or training.fsdp:
-            facts = train_together(job, folder, here=job.processes // _machines(), tell=reporter.report)
+            facts = train_together(job, folder, here=processes_here(training), tell=reporter.report)
         else:
             facts = run_job(job, folder, tell=reporter.report)
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))

@@ -4,12 +4,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tasks.guarded_child import GuardedChild
+from tests.circumstances import wait_until
 from tests.storage.conftest import is_running
 
 SLEEPER = ["/bin/sh", "-c", "echo $$; exec sleep 600"]
@@ -26,15 +26,6 @@ print("ready", flush=True)
 if sys.argv[2] != "return":
     time.sleep(60)
 """
-
-
-def wait_until(what: Callable[[], bool], limit_s: float = 10) -> bool:
-    deadline = time.monotonic() + limit_s
-    while not what():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def first_pid(log: Path) -> int:

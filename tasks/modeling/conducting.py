@@ -6,22 +6,19 @@ loss is the best so far; an end when the steps are done, when patience is at its
 """
 
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tasks.modeling.schedule import eval_every, log_every, save_every
 from tasks.modeling.stopping import Stop
 
 if TYPE_CHECKING:
     from tasks.modeling.trainer import BlockTrainer
-
-MEASUREMENTS = 10
-"""Measurements of the held-out loss in a run, where `eval_steps` is left out."""
-MOST_STEPS_LOST = 500
-"""Steps between two checkpoints at most, where `save_steps` is left out."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,10 @@ class Conduct(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Measure the base model, before any step."""
-        self._eval_steps = self._schedule.eval_steps or -(-state.max_steps // MEASUREMENTS)
-        self._save_steps = self._schedule.save_steps or min(self._eval_steps, MOST_STEPS_LOST)
+        """Fix what comes how often; measure the base model, before any step."""
+        self._eval_steps = eval_every(self._schedule.eval_steps, state.max_steps)
+        self._save_steps = save_every(self._schedule.save_steps, self._eval_steps)
+        state.logging_steps = log_every(state.max_steps)
         self._trainer.mark()
         if state.global_step == 0:
             self._trainer.evaluate()
@@ -100,17 +98,11 @@ class Clock:
         seconds, self._began, self._lost = now - self._began - self._lost, now, 0.0
         return seconds
 
-    def paused(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
         """The block is not counted."""
-        return _Pause(self)
-
-
-class _Pause(AbstractContextManager[None]):
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def __enter__(self) -> None:
-        self._began = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._clock._lost += time.monotonic() - self._began
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._lost += time.monotonic() - began

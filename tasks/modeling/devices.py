@@ -4,6 +4,7 @@ What comes in: training parameters and the device of this process. What it leave
 where the device lacks it, or where memory ran out, with what to change.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -50,6 +51,16 @@ def _has_bf16() -> bool:
 def processes_here(training: TrainingParameters) -> int:
     """How many processes train on this machine: as asked for, or one for each GPU."""
     return training.num_processes or max(torch.cuda.device_count(), 1)
+
+
+def processes_everywhere(training: TrainingParameters) -> int:
+    """How many processes train together on all machines, whose number torchrun is told by PET_NNODES."""
+    machines = os.environ.get("PET_NNODES", "1")
+    if not machines.isdecimal():
+        raise InputError(
+            f"PET_NNODES={machines}: the training needs a fixed number of machines; set PET_NNODES to one."
+        )
+    return processes_here(training) * int(machines)
 
 
 @contextmanager

@@ -82,35 +82,32 @@ def finetune(  # noqa: PLR0913
         generator.model = add_adapters(generator.model, training)
     sizes = {"batch_size": recipe.batch_size, "block_size": train.ids.shape[1]}
     with tempfile.TemporaryDirectory(prefix="spinneret-") as scratch, memory_explained(training, **sizes):
-        args = _tuning_args(training, recipe, precision, len(train), scratch)
+        args = _tuning_args(training, recipe, precision, scratch)
         args.train, args.held_out, args.callbacks = train, held_out, (_Watch(on_progress),)
         args.checkpoints, args.resume_from = checkpoints, resume_from
         with delayed_stop() as args.stop:
             generator.train("", args=args)
             if args.stop.wanted:
                 _trainer(generator).save_now()
-        trainer = _trainer(generator)
-        best_step = trainer.load_best() if training.load_best_model_at_end else None
-        loss_after = trainer.measure(exactly=True)
-        check_measured(loss_after, trainer.state.global_step)
+        best_step = _trainer(generator).load_best() if training.load_best_model_at_end else None
+        loss_after = _trainer(generator).measure(exactly=True)
+        check_measured(loss_after, _trainer(generator).state.global_step)
         _save(generator, folder, training)
-    history = trainer.state.log_history
+    state = _trainer(generator).state
     return Outcome(
-        steps=trainer.state.global_step,
-        epochs=float(trainer.state.epoch or 0),
-        loss_before=next(entry["eval_loss"] for entry in history if "eval_loss" in entry),
+        steps=state.global_step,
+        epochs=float(state.epoch or 0),
+        loss_before=next(entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry),
         loss_after=loss_after,
         nats_per_document=_nats_per_document(loss_after, held_out, generator.tokenizer.eos_token_id),
         best_step=best_step,
         precision=precision,
         seconds=time.monotonic() - began,
-        history=history,
+        history=state.log_history,
     )
 
 
-def _tuning_args(
-    training: TrainingParameters, recipe: Recipe, precision: Precision, blocks: int, scratch: str
-) -> TuningArgs:
+def _tuning_args(training: TrainingParameters, recipe: Recipe, precision: Precision, scratch: str) -> TuningArgs:
     """Happy Transformer's arguments; what it has no name for goes by Hugging Face's."""
     return TuningArgs(
         output_dir=scratch,
@@ -120,7 +117,7 @@ def _tuning_args(
         weight_decay=training.weight_decay,
         eval_steps=0,
         save_steps=0,
-        logging_steps=_logging_steps(training, recipe, blocks),
+        logging_steps=1,  # the schedule knows better, once the steps are counted
         more=_hugging_face_arguments(training, recipe, precision),
         schedule=Schedule(
             training.eval_steps, training.save_steps, training.early_stopping_patience, training.load_best_model_at_end
@@ -159,12 +156,6 @@ def _hugging_face_arguments(training: TrainingParameters, recipe: Recipe, precis
         **checkpointing,
         **shards,
     }
-
-
-def _logging_steps(training: TrainingParameters, recipe: Recipe, blocks: int) -> int:
-    """Steps between two entries of the history: ten, fewer in a short run."""
-    steps = training.max_steps or blocks * training.num_train_epochs / recipe.batch_size
-    return max(1, min(10, int(steps) // 30))
 
 
 def _trainer(generator: TunableGeneration) -> BlockTrainer:

@@ -7,8 +7,9 @@ What comes in: a GPT-Neo or GPT-2 that writes text. What it leaves: the same mod
 * right padding, which causal attention cannot see, brings no attention mask and so no slow kernel;
 * GELU is one pass and not eight.
 
-Without labels the model answers as before. `torch.nn.functional.linear_cross_entropy`, which is as quick in fp32, is
-not used because it returns the loss of bf16 input in bf16 (three digits), and on a CPU multiplies that input in fp32.
+Without labels the model answers as before. `torch.nn.functional.linear_cross_entropy` is not
+used: it took 2.9 times as long in fp32 on two CPU cores (hidden size 768, 50,257 tokens), it returns the loss of bf16
+input in bf16 (three digits), and on a CPU it multiplies that input in fp32.
 """
 
 import inspect

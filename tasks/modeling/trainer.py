@@ -50,7 +50,7 @@ class Checkpoints(Protocol):
 
 
 class BlockTrainer(Trainer):
-    """Trains on `Blocks`; `on_entry` is told each entry of the history, `on_step` each step."""
+    """Trains on `Blocks`; the callbacks are Hugging Face's, and hear of each step and of each entry of the history."""
 
     def __init__(  # noqa: PLR0913 what a training is made of
         self,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tasks.settings import ROOT, settings
+from tests.circumstances import wait_until
 from tests.flows.commanding import run_script
 from tests.flows.conftest import TEMPLATE
 
@@ -69,15 +70,6 @@ def command_line(folder: Path, mark: str) -> str:
     except OSError:
         pass
     return ""
-
-
-def wait_until(what: Callable[[], bool], limit_s: float) -> bool:
-    ends = time.monotonic() + limit_s
-    while not what():
-        if time.monotonic() > ends:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def recorded_states() -> dict[str, list[str]]:

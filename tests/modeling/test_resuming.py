@@ -1,8 +1,8 @@
 """Claims about a training that is broken off: what it leaves, and that going on ends where nobody disturbed it."""
 
+import contextlib
 import math
 import os
-import resource
 import signal
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -16,6 +16,7 @@ from tasks.dataset import Row
 from tasks.errors import InputError
 from tasks.modeling.finetuning import Progress
 from tasks.modeling.trainer import BlockTrainer
+from tests.circumstances import no_file_larger_than
 from tests.modeling.conftest import Trained, float64_loss, train_model
 
 SHARED: dict[str, Any] = {
@@ -185,17 +186,13 @@ def test_a_full_disk_is_told_and_the_checkpoints_before_are_kept(
     def fill_the_disk(progress: Progress) -> None:
         if progress.step == 2 and progress.entry is None:
             saved.extend(step for step in range(9) if checkpoints.find(step))
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+            full.enter_context(no_file_larger_than(limit))
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        with pytest.raises(InputError, match="The disk is full"):
-            train_model(
-                neo_folder, train_rows, eval_rows, tmp_path / "model", checkpoints=checkpoints,
-                on_progress=fill_the_disk, max_steps=6, save_steps=1,
-            )  # fmt: skip
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with contextlib.ExitStack() as full, pytest.raises(InputError, match="The disk is full"):
+        train_model(
+            neo_folder, train_rows, eval_rows, tmp_path / "model", checkpoints=checkpoints,
+            on_progress=fill_the_disk, max_steps=6, save_steps=1,
+        )  # fmt: skip
     assert saved == [1]
     newest = checkpoints.newest()
     assert newest is not None

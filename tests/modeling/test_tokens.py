@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.references import Corpus, ModelReference
 from tasks.settings import ROOT, settings
 from tasks.tokens import load_blocks, make_tokens, save_preprocessed
+from tests.circumstances import wait_until
 from tests.modeling.conftest import train_model
 from tests.plain_rows import load_rows
 
@@ -217,14 +217,14 @@ def test_ctrl_c_or_a_kill_leaves_no_process_and_nothing_that_passes_for_whole(
         [sys.executable, str(program), made.model_dump_json(), base.model_dump_json()],
         start_new_session=True, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
-    wait_for(lambda: len(workers_of(child.pid)) == 2 and written(data) > 2**16)
+    assert wait_until(lambda: len(workers_of(child.pid)) == 2 and written(data) > 2**16, 120)
     if how == signal.SIGINT:
         os.killpg(child.pid, how)  # as a terminal does
     else:
         child.send_signal(how)
     _, said = child.communicate(timeout=60)
     assert child.returncode != 0
-    wait_for(lambda: not session_of(child.pid))
+    assert wait_until(lambda: not session_of(child.pid), 120)
     assert said.count("Traceback") <= (how == signal.SIGINT)  # the children say nothing
     left = list((data / "tokens").iterdir())
     assert [path for path in left if ".partial-" not in path.name] == []
@@ -254,10 +254,3 @@ def written(data: Path) -> int:
             if str(link.readlink()).startswith(str(data / "tokens")):
                 sizes.append(link.stat().st_size)
     return max(sizes)
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < end, "it did not come about in two minutes"
-        time.sleep(0.02)

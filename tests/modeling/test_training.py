@@ -2,9 +2,7 @@
 
 import errno
 import math
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from tasks.modeling.blocks import Blocks
 from tasks.modeling.finetuning import Progress, finetune
 from tasks.modeling.happy import TunableGeneration
 from tasks.parameters import TrainingParameters
+from tests.circumstances import no_file_larger_than
 from tests.modeling.conftest import FITTING, SHAPE, Trained, float64_loss, train_model
 from tests.plain_rows import blocks_of
 
@@ -165,14 +164,3 @@ def test_another_error_while_saving_is_not_taken_for_a_full_disk(neo: TunableGen
 
 def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """The kernel refuses to let any file of this process grow beyond `size` bytes (errno EFBIG)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -11,7 +11,7 @@ import pytest
 from tasks.errors import InputError, UnavailableError
 from tasks.storage.client import connect_to_embedded
 from tasks.storage.embedded_server import embedded_store
-from tests.test_guarded_child import wait_until
+from tests.circumstances import wait_until
 
 HOLDER = """
 import sys, time

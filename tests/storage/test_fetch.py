@@ -3,7 +3,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tasks.storage.fetch import fetch, resolve
 from tasks.storage.manifest import SCHEMA
 from tasks.storage.publish import publish
 from tasks.storage.store import Store
+from tests.circumstances import no_file_larger_than
 
 from .test_manifest import UNSAFE
 
@@ -184,13 +184,9 @@ def test_a_release_larger_than_the_disk_is_refused_with_both_sizes(store: Store,
 
 def test_a_disk_that_fills_up_meanwhile_leaves_nothing(store: Store, release: Path, tmp_path: Path) -> None:
     publish(store, release, "jokes")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
-    try:
-        with pytest.raises(InputError, match="too small for jokes: the release has 102,413 bytes"):
-            fetch(store, "jokes", "latest", tmp_path / "out" / "target")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    too_small = "too small for jokes: the release has 102,413 bytes"
+    with no_file_larger_than(50_000), pytest.raises(InputError, match=too_small):
+        fetch(store, "jokes", "latest", tmp_path / "out" / "target")
     assert not list((tmp_path / "out").iterdir())
 
 

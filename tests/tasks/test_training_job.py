@@ -25,8 +25,8 @@ from tasks.storage.mirror import Mirror
 from tasks.tokens import make_tokens
 from tasks.torchrun import train_together
 from tasks.training_job import EVENTS, FACTS, Job, run_job
+from tests.circumstances import wait_until
 from tests.flows.conftest import TEMPLATE
-from tests.test_guarded_child import wait_until
 
 MARK = "SPINNERET_TEST_MARK"
 OTHER = "--nproc-per-node 1 -m tasks.training_job"
