@@ -203,6 +203,15 @@ def test_autocast_comes_as_close_as_the_plain_model_does(pair: tuple[Any, Any]) 
     assert ours <= 1.3 * theirs
 
 
+def test_where_matrices_are_multiplied_in_bfloat16_the_logarithms_are_still_of_fp32() -> None:
+    rows, head = torch.randn(2, 9, 16), torch.randn(VOCABULARY, 16)
+    labels = torch.randint(VOCABULARY, (2, 9))
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = fusing._mean_loss(rows, head, labels, None)
+    logits = (rows[:, :-1].bfloat16() @ head.bfloat16().t()).float()
+    torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten()))
+
+
 def test_accelerate_can_wrap_it_and_take_its_wrapping_off(pair: tuple[Any, Any]) -> None:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -269,7 +278,12 @@ def test_any_other_architecture_is_left_as_it_was() -> None:
 
 def test_without_labels_and_where_more_is_asked_for_the_plain_forward_answers(pair: tuple[Any, Any]) -> None:
     ids = batch()["input_ids"]
-    for given in ({}, {"use_cache": True}, {"labels": ids, "output_hidden_states": True}, {"return_dict": False}):
+    for given in (
+        {},
+        {"use_cache": True},
+        {"labels": ids, "num_items_in_batch": 7, "output_hidden_states": True},
+        {"return_dict": False},
+    ):
         ours, theirs = (model.eval()(ids, **given) for model in pair)
         assert type(ours) is type(theirs)
         torch.testing.assert_close(ours[0], theirs[0])

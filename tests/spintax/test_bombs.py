@@ -64,6 +64,7 @@ def _run(code: str) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "count", "distinct", "first", "last"),
     [
