@@ -9,8 +9,12 @@ the CPU seconds of a step, with OMP_NUM_THREADS=1: a thread that waits for anoth
 memory up to the last step, the weights' loading and all else that belongs to the path included. The held-out loss is
 measured afterwards, by the same code.
 
-Where there is a CUDA GPU, a GPT-Neo of 1.3 billion weights is trained on it as well: the peak is what torch allocated,
-and `flops_share` the share of the GPU's bf16 peak that 6 N + 12 L H T operations a token are (arXiv:2204.02311, B).
+`flops_share` is the share of what the hardware can multiply that 6 N + 12 L H T operations a token are
+(arXiv:2204.02311, B): on a CPU of the rate of one large fp32 product, measured beforehand, on a GPU of the bf16 peak of
+its data sheet. Nothing can be faster than a side by more than one over its share: where theirs multiplies most of the
+time, as it does on a CPU without AVX-512, little is left to win.
+Where there is a CUDA GPU, a GPT-Neo of 1.3 billion weights is trained on it as well; its peak is what torch allocated.
+The large CPU models have one round: their median step spans minutes.
 --quick trains little, to see that everything runs: its figures say nothing about speed.
 """
 
@@ -26,7 +30,7 @@ from measuring import Measured, take_turns
 ROOT = Path(__file__).resolve().parent.parent
 
 BUILD = """
-import json, sys
+import json, sys, time
 import torch
 from tokenizers import Tokenizer, models
 from transformers import GPTNeoForCausalLM, PreTrainedTokenizerFast
@@ -41,7 +45,10 @@ model.save_pretrained(folder)
 tokens = Tokenizer(models.BPE({f"<{number}>": number for number in range(shape.vocabulary)}, []))
 PreTrainedTokenizerFast(tokenizer_object=tokens, eos_token="<0>", pad_token="<0>").save_pretrained(folder)
 cuda = torch.cuda.is_available()
+left, right = torch.randn(2, 2048, 2048)
+ends = [time.monotonic() for _ in range(12) if left @ right is not None]
 print(json.dumps({
+    "cpu_flops": 2 * 2048**3 / min(after - before for before, after in zip(ends, ends[1:])),
     "precision": choose_precision(TrainingParameters()),
     "device": torch.cuda.get_device_name() if cuda else "cpu",
     "weights": model.num_parameters(),
@@ -161,8 +168,8 @@ class Sizes(NamedTuple):
 
 FULL = (
     Sizes("tiny", "scratch-tiny", batch=16, length=128, learning_rate=1e-3, steps=20, rounds=5),
-    Sizes("125m_512", "scratch-125m", batch=2, length=512, learning_rate=5e-5, steps=20, rounds=2),
-    Sizes("125m_1024", "scratch-125m", batch=1, length=1024, learning_rate=5e-5, steps=20, rounds=2),
+    Sizes("125m_512", "scratch-125m", batch=2, length=512, learning_rate=5e-5, steps=20, rounds=1),
+    Sizes("125m_1024", "scratch-125m", batch=1, length=1024, learning_rate=5e-5, steps=20, rounds=1),
 )
 QUICK = (Sizes("quick", "least", batch=4, length=32, learning_rate=1e-3, steps=6, rounds=1),)
 GPU = Sizes("gpu_1.3b", "scratch-1.3b", batch=2, length=2048, learning_rate=5e-5, steps=20, rounds=2)
@@ -208,9 +215,8 @@ def training(sizes: Sizes, *, without_gpu: bool) -> dict[str, float]:
         figures |= {f"{sizes.name}_{side}_{what}": value for what, value in best_of(measured, sizes).items()}
     for side in sides[1:]:
         figures |= {f"{sizes.name}_{side}_{what}": value for what, value in compared(figures, sizes, side).items()}
-        if not without_gpu:
-            figures |= flops_share(figures, sizes, side, built)
-    return figures
+    shares = {f"{sizes.name}_{side}_flops_share": flops_share(figures, sizes, side, built) for side in sides}
+    return figures | {name: share for name, share in shares.items() if share is not None}
 
 
 def best_of(runs: list[Measured], sizes: Sizes) -> dict[str, float]:
@@ -238,13 +244,12 @@ def compared(figures: dict[str, float], sizes: Sizes, side: str) -> dict[str, fl
     }
 
 
-def flops_share(figures: dict[str, float], sizes: Sizes, side: str, built: dict[str, Any]) -> dict[str, float]:
-    """The share of the GPU's bf16 peak that a side's operations are; nothing for a GPU that the table lacks."""
-    peak = next((peak for name, peak in BF16_PEAKS.items() if name in built["device"]), None)
-    if peak is None:
-        return {}
+def flops_share(figures: dict[str, float], sizes: Sizes, side: str, built: dict[str, Any]) -> float | None:
+    """The share of what the device can multiply that a side's operations are; None for a GPU that the table lacks."""
+    peaks = (peak for name, peak in BF16_PEAKS.items() if name in built["device"])
+    peak = built["cpu_flops"] if built["device"] == "cpu" else next(peaks, None)
     a_token = 6 * built["weights"] + 12 * built["layers"] * built["hidden"] * sizes.length
-    return {f"{sizes.name}_{side}_flops_share": figures[f"{sizes.name}_{side}_tokens_per_s"] * a_token / peak}
+    return None if peak is None else figures[f"{sizes.name}_{side}_tokens_per_s"] * a_token / peak
 
 
 def last_line(measured: Measured) -> Any:
