@@ -2,13 +2,17 @@
 
 What comes in: a release name, an alias and the version that it shall name. What it leaves: one small JSON object,
 {version, previous, seq, nonce, published_at, meta}. Aliases are ordered by `seq`, never by time. `nonce` tells who
-wrote it: after a PUT the object is read back, and another nonce means that another publisher was quicker or later.
+wrote it.
 
-Compromise: the PUT is unconditional, so of two publishers at the same moment one can lose without being told, if the
-other writes after the first has read back. A compare-and-swap on the ETag removes this where the server has one.
+Where the store has conditional PUTs, an alias moves by compare-and-swap: of publishers at the same moment each is
+counted, one after the other, and none is lost. Where it has none, the PUT is unconditional and read back, and another
+nonce means that another publisher was quicker or later; if the other writes after that, the first loses without being
+told, so such a store wants one publisher at a time.
 """
 
 import json
+import random
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,8 +20,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tasks.errors import InputError, UnavailableError
+from tasks.storage.conditional import find_spelling
 from tasks.storage.names import check_alias, check_name, is_version
 from tasks.storage.store import Store
+
+_TRIES = 30
+_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,25 @@ def move_alias(store: Store, name: str, alias: str, version: str, meta: Mapping[
     The caller has made sure that the version is complete.
 
     Raises:
-        UnavailableError: another publisher moved the alias at the same time.
+        UnavailableError: another publisher moved the alias at the same time, and the store has no conditional PUT.
     """
     key = _key(store, name, alias)
-    current = read_alias(store, name, alias)
-    if current is not None and current.version == version:
-        return current
-    wanted = Alias(
+    with store.explained():
+        for tries in range(_TRIES):
+            found = store.read_tagged(key)
+            current = _parse(found[0], key) if found else None
+            if current is not None and current.version == version:
+                return current
+            wanted = _following(current, version, meta)
+            held = _write(store, name, key, wanted, etag=found[1] if found else None)
+            if held is not None and held.version == version:
+                return held
+            time.sleep(random.uniform(0, _PAUSE_S * (tries + 1)))  # noqa: S311 not for secrets
+    raise UnavailableError(f"the alias {alias} of {name} is moved by other publishers all the time: try again")
+
+
+def _following(current: Alias | None, version: str, meta: Mapping[str, Any] | None) -> Alias:
+    return Alias(
         version=version,
         previous=current.version if current else None,
         seq=current.seq + 1 if current else 1,
@@ -64,9 +84,17 @@ def move_alias(store: Store, name: str, alias: str, version: str, meta: Mapping[
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
         meta=dict(meta or {}),
     )
-    with store.explained():
-        held = _parse(store.write(key, json.dumps(asdict(wanted), sort_keys=True, indent=1).encode()), key)
-    if held.nonce != wanted.nonce and held.version != version:
+
+
+def _write(store: Store, name: str, key: str, wanted: Alias, *, etag: str | None) -> Alias | None:
+    """What the alias says after the PUT; None where another publisher was quicker and nothing was written."""
+    data = json.dumps(asdict(wanted), sort_keys=True, indent=1).encode()
+    spelling = find_spelling(store, name)
+    if spelling is not None:
+        return wanted if store.swap(key, data, over=None if etag is None else spelling(etag)) else None
+    held = _parse(store.write(key, data), key)
+    if held.nonce != wanted.nonce and held.version != wanted.version:
+        alias = key.rpartition("/")[2].removesuffix(".json")
         raise UnavailableError(
             f"the alias {alias} of {name} was moved to {held.version[:12]} by another publisher meanwhile: try again"
         )

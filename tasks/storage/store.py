@@ -1,8 +1,7 @@
 """The few things that the publish protocol asks of an object store.
 
 What comes in: a client, a bucket and a prefix. What it leaves: objects put, and confirmed by asking for them again; the
-bytes or the state of an object, or None where there is none. All of the protocol's calls pass here, so here is where
-conditional PUTs will enter, and where a fault can be made to happen.
+bytes or the state of an object, or None where there is none. All of the protocol's calls pass here.
 """
 
 import contextlib
@@ -15,7 +14,7 @@ from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_tr
 from botocore.exceptions import ClientError, HTTPClientError
 
 from tasks.errors import InputError, UnavailableError
-from tasks.storage.failures import error_code, explained, is_missing
+from tasks.storage.failures import error_code, explained, http_status, is_missing
 from tasks.storage.manifest import ScannedFile, part_size
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 MAX_DOCUMENT = 16 * 2**20
 _BLOCK = 2**20
 _THREADS = 4
+_NOT_SO = {409, 412}
+"""Answers to a conditional PUT: another PUT at the same moment, the condition does not hold."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class Store:
                 return None
             raise
         with contextlib.closing(body):
-            data = body.read(MAX_DOCUMENT + 1)
+            return self._checked(key, body.read(MAX_DOCUMENT + 1))
+
+    def _checked(self, key: str, data: bytes) -> bytes:
         if len(data) > MAX_DOCUMENT:
             raise InputError(f"s3://{self.bucket}/{key} is larger than {MAX_DOCUMENT:,} bytes: it is no such document")
         return data
@@ -84,6 +87,35 @@ class Store:
         if held is None or (failure is not None and held != data):
             raise failure or UnavailableError(f"s3://{self.bucket}/{key} is gone right after it was written: try again")
         return held
+
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """A small object as `read` gives it, and its ETag; None if there is none."""
+        try:
+            answer = self.client.get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        with contextlib.closing(answer["Body"]) as body:
+            return self._checked(key, body.read(MAX_DOCUMENT + 1)), answer["ETag"]
+
+    def swap(self, key: str, data: bytes, *, over: str | None) -> bool:
+        """Put a small object where the one with ETag `over` is, or where none is; whether it was so.
+
+        Only for a store that has conditional PUTs (see `conditional.py`), and with `over` spelt as it wants it. An
+        acknowledgement that is lost is no failure, and neither is a refusal of what a retry sends again: what counts is
+        whether `data` is there, so let no two callers write the same.
+        """
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType="application/json", **condition)
+        except (ClientError, HTTPClientError) as error:
+            if self.read(key) == data:
+                return True
+            if isinstance(error, ClientError) and (http_status(error) in _NOT_SO or is_missing(error)):
+                return False
+            raise
+        return True
 
     def holds(self, key: str, file: ScannedFile) -> bool:
         """Whether the object is exactly this file: by size and ETag, by sha256 if the ETag is of another kind."""
