@@ -58,7 +58,8 @@ def move_alias(store: Store, name: str, alias: str, version: str, meta: Mapping[
     The caller has made sure that the version is complete.
 
     Raises:
-        UnavailableError: another publisher moved the alias at the same time, and the store has no conditional PUT.
+        UnavailableError: another publisher moved the alias at the same time and the store has no conditional PUT, or
+            others move it all the time.
     """
     key = _key(store, name, alias)
     with store.explained():
@@ -69,7 +70,7 @@ def move_alias(store: Store, name: str, alias: str, version: str, meta: Mapping[
                 return current
             wanted = _following(current, version, meta)
             held = _write(store, name, key, wanted, etag=found[1] if found else None)
-            if held is not None and held.version == version:
+            if held is not None:
                 return held
             time.sleep(random.uniform(0, _PAUSE_S * (tries + 1)))  # noqa: S311 not for secrets
     raise UnavailableError(f"the alias {alias} of {name} is moved by other publishers all the time: try again")

@@ -50,19 +50,22 @@ class Store:
 
     def read(self, key: str) -> bytes | None:
         """A small object (16 MiB at most), None if there is none."""
+        found = self.read_tagged(key)
+        return None if found is None else found[0]
+
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """A small object as `read` gives it, and its ETag; None if there is none."""
         try:
-            body = self.open(key)
+            answer = self.client.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             if is_missing(error):
                 return None
             raise
-        with contextlib.closing(body):
-            return self._checked(key, body.read(MAX_DOCUMENT + 1))
-
-    def _checked(self, key: str, data: bytes) -> bytes:
+        with contextlib.closing(answer["Body"]) as body:
+            data = body.read(MAX_DOCUMENT + 1)
         if len(data) > MAX_DOCUMENT:
             raise InputError(f"s3://{self.bucket}/{key} is larger than {MAX_DOCUMENT:,} bytes: it is no such document")
-        return data
+        return data, answer["ETag"]
 
     def open(self, key: str, start: int = 0) -> "StreamingBody":
         """The bytes of an object from offset `start` as a stream; the caller closes it.
@@ -87,17 +90,6 @@ class Store:
         if held is None or (failure is not None and held != data):
             raise failure or UnavailableError(f"s3://{self.bucket}/{key} is gone right after it was written: try again")
         return held
-
-    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
-        """A small object as `read` gives it, and its ETag; None if there is none."""
-        try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
-        with contextlib.closing(answer["Body"]) as body:
-            return self._checked(key, body.read(MAX_DOCUMENT + 1)), answer["ETag"]
 
     def swap(self, key: str, data: bytes, *, over: str | None) -> bool:
         """Put a small object where the one with ETag `over` is, or where none is; whether it was so.
