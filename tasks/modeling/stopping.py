@@ -38,7 +38,7 @@ class Stop:
         handler: Callable[[int, FrameType | None], Any] | int | None = self._before.get(number)
         if callable(handler):
             handler(number, frame)
-        elif handler != signal.SIG_IGN:
+        else:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -47,13 +47,15 @@ class Stop:
 def delayed_stop() -> Iterator[Stop]:
     """While the block runs, signals set the flag; at its end a signal that arrived is delivered.
 
-    Outside the main thread nothing is changed: Python delivers signals there only.
+    A signal that is ignored stays so (a shell starts what runs in the background deaf to Ctrl-C): a training that ended
+    for it would pass for a whole one. Outside the main thread nothing is changed: Python delivers signals there only.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    stop._before = {number: signal.signal(number, stop._receive) for number in SIGNALS}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    stop._before = {number: signal.signal(number, stop._receive) for number in heeded}
     try:
         yield stop
     finally:

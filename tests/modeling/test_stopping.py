@@ -1,0 +1,29 @@
+"""A signal waits for the end of the block, and one that is ignored stays ignored."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.modeling.stopping import delayed_stop
+
+
+@pytest.fixture(autouse=True)
+def handler_of_before() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_delivered_at_the_end() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), delayed_stop() as stop:  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        assert stop.wanted
+
+
+def test_ctrl_c_that_is_ignored_ends_nothing() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with delayed_stop() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert not stop.wanted
