@@ -12,6 +12,14 @@ from tasks.settings import settings
 _FOREIGN = ("AWS_", "HF_", "HUGGING", "PREFECT_", "SPINNERET_")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each file goes to one process; those that need the Prefect server all go to the same, so that one is started."""
+    files = {item.path for item in items if "prefect_server" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("server" if item.path in files else str(item.path)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Servers that serve the whole session do not see the home of the person who runs the tests either."""

@@ -3,7 +3,10 @@
 What comes in: boto3's own chain of credentials and AWS_ENDPOINT_URL_S3, or the endpoint of an embedded server. What it
 leaves: a client with the settings that five different servers accept. boto3's defaults do not: they add checksum
 trailers that rclone, Ceph and Swift refuse. Instead each upload carries Content-MD5, the one integrity header that all
-of them enforce, and a BadDigest answer is sent again, which botocore does not do by itself.
+of them enforce.
+
+What fails in passing is sent again, six times within 9 to 18 seconds, so that a restart of the server and some seconds
+of throttling are outlasted. botocore by itself gives up within 2 seconds, and at once after a BadDigest.
 
 Secrets stay where they are: botocore at DEBUG prints session tokens, so its loggers are held at WARNING; TLS is
 verified; plain http leaves this machine only with SPINNERET_ALLOW_HTTP=1.
@@ -15,22 +18,30 @@ import hashlib
 import ipaddress
 import logging
 import os
+import random
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError, SSLError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from tasks.errors import InputError
 from tasks.storage.embedded_server import Endpoint
-from tasks.storage.failures import error_code, explained, is_missing
+from tasks.storage.failures import error_code, explained, http_status, is_missing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ATTEMPTS = 6
+_PAUSE_S = 0.2
+"""Before the second attempt; three times as long before each one after it, up to _LONGEST_PAUSE_S."""
+_LONGEST_PAUSE_S = 10
+_PASSING = {429, 500, 502, 503, 504}
 _HASHED_OPERATIONS = ("PutObject", "UploadPart", "DeleteObjects")
 _LOUD_LOGGERS = ("botocore", "boto3", "s3transfer", "urllib3")
 
@@ -48,7 +59,7 @@ def connect_to_embedded(endpoint: Endpoint) -> "S3Client":
         region_name="us-east-1",
         botocore_session=botocore.session.Session(nothing),
     )
-    return _client(session, _config(endpoint.url), endpoint.url)
+    return _client(session, endpoint.url)
 
 
 def connect_to_remote(bucket: str, key: str) -> "S3Client":
@@ -64,11 +75,11 @@ def connect_to_remote(bucket: str, key: str) -> "S3Client":
     place, endpoint = f"s3://{bucket}", configured_endpoint()
     with explained(place, endpoint or "AWS"):
         session = boto3.Session()
-        quick = _client(session, _config(endpoint, attempts=2, connect_s=4, read_s=5), endpoint)
+        quick = _client(session, endpoint, attempts=2, connect_s=4, read_s=5)
         with contextlib.closing(quick):
             _refuse_plain_http(quick.meta.endpoint_url)
             _look(quick, bucket, key)
-        return _client(session, _config(endpoint), endpoint)
+        return _client(session, endpoint)
 
 
 def configured_endpoint() -> str | None:
@@ -82,18 +93,25 @@ def configured_endpoint() -> str | None:
     return None
 
 
-def _client(session: boto3.Session, config: Config, endpoint: str | None) -> "S3Client":
+def _client(
+    session: boto3.Session, endpoint: str | None, *, attempts: int = ATTEMPTS, connect_s: float = 10, read_s: float = 60
+) -> "S3Client":
     for name in _LOUD_LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(max(logging.WARNING, logger.level))
-    client = session.client("s3", region_name=session.region_name or "us-east-1", endpoint_url=endpoint, config=config)
+    client = session.client(
+        "s3",
+        region_name=session.region_name or "us-east-1",
+        endpoint_url=endpoint,
+        config=_config(endpoint, attempts, connect_s, read_s),
+    )
     for operation in _HASHED_OPERATIONS:
         client.meta.events.register(f"before-call.s3.{operation}", _add_content_md5)
-        client.meta.events.register(f"needs-retry.s3.{operation}", _retry_bad_digest)
+    client.meta.events.register_first("needs-retry.s3", partial(_pause, limit=attempts))
     return client
 
 
-def _config(endpoint: str | None, *, attempts: int = ATTEMPTS, connect_s: float = 10, read_s: float = 60) -> Config:
+def _config(endpoint: str | None, attempts: int, connect_s: float, read_s: float) -> Config:
     return Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if endpoint else "auto", "payload_signing_enabled": False},
@@ -114,7 +132,7 @@ def _look(client: "S3Client", bucket: str, key: str) -> None:
         client.get_object(Bucket=bucket, Key=key)["Body"].close()
     except ClientError as error:
         # Without s3:ListBucket a missing key is AccessDenied, too: the work itself will tell.
-        if not is_missing(error) and error_code(error) != "AccessDenied":
+        if not is_missing(error) and (http_status(error), error_code(error)) != (403, "AccessDenied"):
             raise
 
 
@@ -136,7 +154,9 @@ def _is_loopback(url: str) -> bool:
 
 
 def _add_content_md5(params: dict[str, Any], **_: object) -> None:
-    """Before a call: the digest of exactly the bytes that will be sent."""
+    """Before a call: the digest of exactly the bytes that will be sent, unless it is known already."""
+    if "Content-MD5" in params["headers"]:
+        return
     body: bytes | bytearray | IO[bytes] = params["body"] or b""
     digest = hashlib.md5(usedforsecurity=False)
     if isinstance(body, bytes | bytearray):
@@ -149,7 +169,20 @@ def _add_content_md5(params: dict[str, Any], **_: object) -> None:
     params["headers"]["Content-MD5"] = base64.b64encode(digest.digest()).decode()
 
 
-def _retry_bad_digest(response: tuple[object, dict[str, Any]] | None, attempts: int, **_: object) -> Any:
-    """After a call: seconds to wait before sending again what arrived broken; None leaves it to botocore."""
-    code = response[1].get("Error", {}).get("Code") if response else None
-    return 0.1 * attempts if code == "BadDigest" and attempts < ATTEMPTS else None
+def _pause(
+    response: tuple[AWSResponse, dict[str, Any]] | None,
+    attempts: int,
+    caught_exception: Exception | None,
+    *,
+    limit: int,
+    **_: object,
+) -> Any:
+    """After a call: seconds to wait before sending again what failed in passing; None leaves it to botocore."""
+    if response is None:
+        lost = isinstance(caught_exception, NoConnectionError | HTTPClientError)
+        passing = lost and not isinstance(caught_exception, SSLError)
+    else:
+        passing = response[0].status_code in _PASSING or response[1].get("Error", {}).get("Code") == "BadDigest"
+    if not passing or attempts >= limit:
+        return None
+    return random.uniform(0.5, 1) * min(_PAUSE_S * 3 ** (attempts - 1), _LONGEST_PAUSE_S)  # noqa: S311 not for secrets

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tasks.storage.failures import http_status
 
@@ -24,6 +24,7 @@ Spelling = Callable[[str], str]
 _SPELLINGS: tuple[Spelling, ...] = (str, lambda etag: etag.strip('"'))
 """As it was read, with its quotes; Ceph wants it without."""
 _NO_OBJECT_HAS = '"00000000000000000000000000000000"'
+_DONE = 200
 _REFUSED = 412
 _UNKNOWN = {400, 405, 501}
 
@@ -45,27 +46,29 @@ def find_spelling(store: "Store", name: str) -> Spelling | None:
 
 def _try(store: "Store", key: str) -> Spelling | None:
     try:
-        created = _put(store, key, IfNoneMatch="*") is not None
-        if not created or _put(store, key, IfNoneMatch="*") is not None:
+        first, second = _put(store, key, IfNoneMatch="*"), _put(store, key, IfNoneMatch="*")
+        # A first one that is refused was sent twice: the store had it already and its acknowledgement got lost.
+        if first not in (_DONE, _REFUSED) or second != _REFUSED:
             return None
         return next((spelling for spelling in _SPELLINGS if _replaces(store, key, spelling)), None)
     finally:
-        with contextlib.suppress(ClientError):  # who may not delete leaves a few bytes
+        with contextlib.suppress(ClientError, BotoCoreError):  # who may not delete leaves a few bytes
             store.client.delete_object(Bucket=store.bucket, Key=key)
 
 
 def _replaces(store: "Store", key: str, spelling: Spelling) -> bool:
     """Whether the right ETag is let through and a wrong one is not."""
     etag = store.client.head_object(Bucket=store.bucket, Key=key)["ETag"]
-    right = _put(store, key, IfMatch=spelling(etag)) is not None
-    return right and _put(store, key, IfMatch=spelling(_NO_OBJECT_HAS)) is None
+    right = _put(store, key, IfMatch=spelling(etag)) == _DONE
+    return right and _put(store, key, IfMatch=spelling(_NO_OBJECT_HAS)) == _REFUSED
 
 
-def _put(store: "Store", key: str, **condition: Any) -> str | None:
-    """The new ETag, or None where the store refused."""
+def _put(store: "Store", key: str, **condition: Any) -> int:
+    """The status of the answer; what is neither done nor a refusal nor ignorance is raised."""
     try:
-        return store.client.put_object(Bucket=store.bucket, Key=key, Body=b"{}", **condition)["ETag"]
+        store.client.put_object(Bucket=store.bucket, Key=key, Body=b"{}", **condition)
     except ClientError as error:
-        if http_status(error) in {_REFUSED, *_UNKNOWN}:
-            return None
+        if (status := http_status(error)) in {_REFUSED, *_UNKNOWN}:
+            return status
         raise
+    return _DONE

@@ -6,7 +6,7 @@ server while the store is open; `s3://` goes to boto3's own credentials and AWS_
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,8 +80,12 @@ def parse_reference(text: str) -> ReleaseReference:
 
 
 @contextlib.contextmanager
-def open_store(destination: Destination, *, must_exist: bool = False) -> "Iterator[Store]":
+def open_store(
+    destination: Destination, *, must_exist: bool = False, tell: Callable[[str], None] | None = None
+) -> "Iterator[Store]":
     """A Store at `destination` while the block runs; a folder is made unless it `must_exist`.
+
+    `tell` gets a sentence where a folder is in use and has to be waited for.
 
     Raises:
         InputError: no such folder or bucket, no or wrong credentials, plain http to another machine.
@@ -98,5 +102,5 @@ def open_store(destination: Destination, *, must_exist: bool = False) -> "Iterat
         return
     if must_exist and not (folder / LOCAL_BUCKET).is_dir():
         raise InputError(f"{folder} holds no releases: name the folder that releases were published to")
-    with embedded_store(folder) as endpoint, contextlib.closing(connect_to_embedded(endpoint)) as client:
+    with embedded_store(folder, tell=tell) as endpoint, contextlib.closing(connect_to_embedded(endpoint)) as client:
         yield Store(client, bucket, prefix, place)

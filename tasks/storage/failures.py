@@ -6,8 +6,10 @@ answer (credentials, permissions, bucket, TLS) and as UnavailableError when it m
 
 import contextlib
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 
 from botocore import exceptions as botocore
+from botocore.compat import get_current_datetime
 
 from tasks.errors import InputError, SpinneretError, UnavailableError
 
@@ -29,7 +31,12 @@ _CONFIGURATION = (
     botocore.ParamValidationError,
 )
 _REFUSED_KEY = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
-_PASSING = {"SlowDown", "RequestTimeout", "BadDigest", "OperationAborted", "InternalError", "ServiceUnavailable"}
+_PASSING = {
+    *("SlowDown", "RequestTimeout", "OperationAborted", "InternalError", "ServiceUnavailable"),
+    *("BadDigest", "IncompleteBody", "MalformedXML", "InvalidPart"),  # what was spoilt on its way
+    "NoSuchUpload",  # rclone gives up an upload whole when one of its parts was spoilt
+}
+_MAX_SKEW_S = 900
 _KEYS_HELP = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
@@ -86,7 +93,7 @@ def _refusal(error: botocore.ClientError, where: str) -> str:
     code, status, operation = error_code(error), http_status(error), error.operation_name
     if code == "NoSuchBucket":
         return f"the bucket of {where} does not exist: create it there, or correct the destination"
-    if code == "RequestTimeTooSkewed":
+    if code == "RequestTimeTooSkewed" or (status in (400, 403) and _clock_is_wrong(error)):
         return f"{where} refused {operation}: the clock of this machine is wrong; set it right"
     if code in _REFUSED_KEY or status == 401:
         return f"{where} does not accept these credentials ({code}): {_KEYS_HELP}"
@@ -96,3 +103,13 @@ def _refusal(error: botocore.ClientError, where: str) -> str:
     if status in (301, 307) or code in ("PermanentRedirect", "AuthorizationHeaderMalformed"):
         return f"the bucket of {where} is in another region ({code}): set AWS_REGION"
     return f"{where} did not accept {operation} ({status} {code}): {error}"
+
+
+def _clock_is_wrong(error: botocore.ClientError) -> bool:
+    """By the time that the store says in each answer: stores give other codes for this, and to a HEAD none at all."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        ahead = get_current_datetime(remove_tzinfo=False) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return False
+    return abs(ahead.total_seconds()) > _MAX_SKEW_S

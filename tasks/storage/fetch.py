@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import InputError
-from tasks.storage.aliases import read_alias
+from tasks.storage.aliases import list_aliases, read_alias
 from tasks.storage.download import download
 from tasks.storage.manifest import Manifest, parse_manifest
 from tasks.storage.names import MANIFEST, check_name, is_version
 from tasks.storage.store import Store
+from tasks.storage.versions import find_version, release_names
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,30 @@ class Fetched:
 
 
 def resolve(store: Store, name: str, selector: str) -> str:
-    """The version that an alias of `name` names; a version is its own answer.
+    """The version that an alias of `name` names, or that begins so; a version is its own answer.
+
+    Nothing is listed but for an abbreviated version.
 
     Raises:
-        InputError: there is no such alias.
+        InputError: there is no such alias or version, or the abbreviation fits several.
     """
     check_name(name)
     if is_version(selector):
         return selector
     alias = read_alias(store, name, selector)
-    if alias is None:
-        raise InputError(
-            f"{store.place} has no release {name}@{selector}: publish one with `python flows/train.py`, "
-            "or correct the destination, the name or the alias"
-        )
-    return alias.version
+    version = alias.version if alias else find_version(store, name, selector)
+    if version is None:
+        raise InputError(f"{store.place} has no release {name}@{selector}: {_what_there_is(store, name)}")
+    return version
+
+
+def _what_there_is(store: Store, name: str) -> str:
+    """What to do where a release is not there; the aliases and the names that are."""
+    if aliases := sorted(list_aliases(store, name)):
+        return f"it has the aliases {', '.join(aliases)}"
+    names = release_names(store)
+    known = f"it has {', '.join(names)}" if names else "nothing is published there yet"
+    return f"{known}; publish one with `python flows/train.py`, or correct the destination, the name or the alias"
 
 
 def read_manifest(store: Store, name: str, version: str) -> Manifest:
@@ -61,19 +71,6 @@ def read_manifest(store: Store, name: str, version: str) -> Manifest:
     if manifest.name != name:
         raise InputError(f"the manifest of {name}@{version} is of the release {manifest.name}: publish it again")
     return manifest
-
-
-def list_versions(store: Store, name: str) -> list[str]:
-    """The complete versions of `name`, the one written first in front; for people, never for reading a release."""
-    prefix = store.key(check_name(name), "versions", "")
-    found = []
-    with store.explained():
-        for page in store.client.get_paginator("list_objects_v2").paginate(Bucket=store.bucket, Prefix=prefix):
-            for item in page.get("Contents", []):
-                version, _, path = item["Key"].removeprefix(prefix).partition("/")
-                if path == MANIFEST and is_version(version):
-                    found.append((item["LastModified"], version))
-    return [version for _, version in sorted(found)]
 
 
 def fetch(  # noqa: PLR0913 what, from where, to where, how
@@ -98,6 +95,8 @@ def fetch(  # noqa: PLR0913 what, from where, to where, how
     difference = _difference(target, manifest)
     downloaded = 0
     if difference is not None:
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            raise InputError(f"{target} is a link or a file: delete it or name another folder")
         if not replace and target.exists() and any(target.iterdir()):
             raise InputError(f"{target} is not {name}@{selector} ({difference}): delete it or name another folder")
         download(store, manifest, target, on_progress)

@@ -9,8 +9,11 @@ import hashlib
 import json
 import os
 import stat
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,8 +22,12 @@ from tasks.storage.names import check_file_paths, check_name, is_version
 
 SCHEMA = "spinneret-release/1"
 MIN_PART = 16 * 2**20
+_MD5_DIGITS = 32
 MAX_PARTS = 9000  # the limit is 10,000
-_BLOCK = 2**20
+_FILES_AT_ONCE = 2
+_HASHERS = 4
+_PARTS_AHEAD = 2
+"""Parts of one file that are in memory beside the one that is read, until their md5 is known."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +55,33 @@ class Manifest:
 
 @dataclass(frozen=True)
 class ScannedFile:
-    """One file on disk after one read pass: `etags` are what a store may call exactly these bytes."""
+    """One file on disk after one read pass; `md5s` are those of its parts (see `part_size`), in their order."""
 
     path: str
     source: Path
     size: int
     sha256: str
-    etags: frozenset[str]
+    md5s: tuple[bytes, ...]
+
+    def is_named_by(self, etag: str) -> bool:
+        """Whether `etag` is what a store may call exactly these bytes.
+
+        It may be the md5, the md5 of the parts' md5s with their number or, from the embedded server, the sha256.
+        """
+        given = etag.strip('"').lower()
+        return given in (self.sha256, self._md5_of_parts) or (len(given) == _MD5_DIGITS and given == self._md5)
+
+    @property
+    def _md5_of_parts(self) -> str:
+        return f"{_md5(b''.join(self.md5s)).hexdigest()}-{len(self.md5s)}"
+
+    @cached_property
+    def _md5(self) -> str:
+        """Of a file in parts it is another read pass, which most stores spare: they never say it."""
+        if len(self.md5s) == 1:
+            return self.md5s[0].hex()
+        with self.source.open("rb") as file:
+            return hashlib.file_digest(file, _md5).hexdigest()
 
 
 def part_size(size: int) -> int:
@@ -74,7 +101,9 @@ def scan(folder: Path) -> tuple[ScannedFile, ...]:
     if not sources:
         raise InputError(f"{folder} holds no file: there is nothing to release")
     check_file_paths(sources)
-    return tuple(read_file(path, sources[path]) for path in sorted(sources))
+    paths = sorted(sources)
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool, ThreadPoolExecutor(_HASHERS) as hashers:
+        return tuple(pool.map(lambda path: _read(path, sources[path], hashers), paths))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -90,23 +119,24 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def read_file(path: str, source: Path) -> ScannedFile:
-    """One pass over the bytes: sha256, md5, and for a file of several parts the md5 of its parts' md5s."""
-    sha256, md5, part = hashlib.sha256(), _md5(), _md5()
-    parts: list[bytes] = []
+    """One pass over the bytes: the sha256, and by other threads meanwhile the md5 of each part."""
+    with ThreadPoolExecutor(_HASHERS) as hashers:
+        return _read(path, source, hashers)
+
+
+def _read(path: str, source: Path, hashers: ThreadPoolExecutor) -> ScannedFile:
+    sha256, size = hashlib.sha256(), 0
+    md5s, waiting = [], deque[Future[bytes]]()
     with source.open("rb") as file:
         step = part_size(os.fstat(file.fileno()).st_size)
-        size, room = 0, step
-        while block := file.read(min(_BLOCK, room)):
-            for digest in (sha256, md5, part):
-                digest.update(block)
-            size, room = size + len(block), room - len(block)
-            if room == 0:
-                parts.append(part.digest())
-                part, room = _md5(), step
-    if room < step:
-        parts.append(part.digest())
-    composite = f"{_md5(b''.join(parts)).hexdigest()}-{len(parts)}"
-    return ScannedFile(path, source, size, sha256.hexdigest(), frozenset({md5.hexdigest(), composite}))
+        while block := file.read(step):
+            waiting.append(hashers.submit(lambda data: _md5(data).digest(), block))
+            sha256.update(block)
+            size += len(block)
+            if len(waiting) > _PARTS_AHEAD:
+                md5s.append(waiting.popleft().result())
+    md5s += [future.result() for future in waiting]
+    return ScannedFile(path, source, size, sha256.hexdigest(), tuple(md5s or [_md5().digest()]))
 
 
 def _md5(data: bytes = b"") -> "hashlib._Hash":

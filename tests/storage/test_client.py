@@ -1,5 +1,7 @@
+import dataclasses
 import logging
 import socket
+import threading
 import time
 from typing import Any
 
@@ -9,6 +11,10 @@ from tasks.errors import InputError, UnavailableError
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.embedded_server import Endpoint
 from tasks.storage.store import Store
+
+from .conftest import connected
+from .faults import ALWAYS, Fault, sent_reset
+from .gate import gate_before
 
 
 def opened(text: str) -> Store:
@@ -103,6 +109,15 @@ def test_bytes_that_arrive_broken_are_sent_again(store: Store) -> None:
     store.client.meta.events.register("before-send.s3.PutObject", break_the_first)
     assert store.write(store.key("x"), b"hello") == b"hello"
     assert len(attempts) == 2
+
+
+def test_an_outage_of_two_seconds_is_outlasted(endpoint: Endpoint) -> None:
+    outage = Fault(sent_reset, "PUT", "/x", times=ALWAYS)
+    with gate_before(endpoint.url) as gate, connected(dataclasses.replace(endpoint, url=gate.url)) as store:
+        gate.faults.append(outage)
+        threading.Timer(2, gate.faults.clear).start()
+        assert store.write(store.key("x"), b"hello") == b"hello"
+    assert outage.hits >= 3
 
 
 def test_the_loggers_that_print_session_tokens_are_held(store: Store, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,8 +1,10 @@
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -98,6 +100,30 @@ def test_a_second_opener_waits_until_the_first_is_done(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_who_waits_says_so_once_and_for_whom(tmp_path: Path) -> None:
+    told: list[str] = []
+    with (
+        embedded_store(tmp_path),
+        pytest.raises(UnavailableError),
+        embedded_store(tmp_path, lock_limit_s=1.5, tell=told.append),
+    ):
+        pass
+    assert told == [f"the release folder {tmp_path} is in use by process {os.getpid()}: waiting for it, 1.5 s at most"]
+    with embedded_store(tmp_path, tell=told.append):
+        assert len(told) == 1, "nobody waits"
+
+
+def test_it_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        urls: list[str] = []
+        thread = threading.Thread(target=lambda: urls.append(stack.enter_context(embedded_store(tmp_path)).url))
+        thread.start()
+        thread.join()
+        time.sleep(0.3)
+        assert answers(urls[0])
+    assert not answers(urls[0])
 
 
 def test_leftovers_of_a_killed_upload_are_deleted_at_the_start(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import pytest
 from tasks.errors import InputError
 from tasks.folders import make_folder, read_manifest
 from tasks.storage.embedded_server import LOCAL_BUCKET, Endpoint
-from tasks.storage.fetch import list_versions
 from tasks.storage.manifest import MIN_PART
 from tasks.storage.mirror import DamagedError, Mirror, MirrorError
 from tasks.storage.publish import publish
 from tasks.storage.store import Store
+from tasks.storage.versions import version_folders
 
 from .gate import Gate, gate_before
 from .test_manifest import UNSAFE
@@ -236,7 +236,7 @@ def test_another_training_and_the_releases_are_left_alone(
     mirror.clear()
     assert mirror.steps() == []
     assert other.steps() == [1]
-    assert [len(list_versions(store, name)) for name in ("jokes", "checkpoints")] == [1, 1]
+    assert [len(version_folders(store, name)) for name in ("jokes", "checkpoints")] == [1, 1]
 
 
 @pytest.mark.parametrize("parts", [1, 6])

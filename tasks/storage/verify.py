@@ -1,0 +1,114 @@
+"""Verify a version where it lies: every byte is read and hashed, nothing is written.
+
+What comes in: an open store and a validated manifest. What it leaves: nothing, if each file is there with the stated
+size and sha256; one sentence that names each that is not, otherwise.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+from botocore.exceptions import ClientError
+
+from tasks.errors import InputError
+from tasks.storage.failures import is_missing
+from tasks.storage.manifest import FileEntry, Manifest
+from tasks.storage.store import BROKEN_STREAM, Store
+
+_THREADS = 4
+_BLOCK = 2**20
+_SHOWN = 10
+_ATTEMPTS = 5
+
+
+def verify(store: Store, manifest: Manifest, on_progress: Callable[[int, int], None] | None = None) -> None:
+    """Read and hash all files of a version. `on_progress` is told bytes done and bytes in all.
+
+    Raises:
+        InputError: a file is missing or has other bytes than stated; all of them are named.
+        UnavailableError: the store does not answer.
+    """
+    done, lock = 0, Lock()
+
+    def count(more: int) -> None:
+        nonlocal done
+        with lock:
+            done += more
+            if on_progress is not None:
+                on_progress(done, manifest.size)
+
+    def check(path: str) -> str | None:
+        return _fault(store, _key(store, manifest, path), manifest.files[path], count)
+
+    with store.explained(), ThreadPoolExecutor(_THREADS) as pool:
+        faults = list(pool.map(check, manifest.files))
+    _refuse(manifest, {path: fault for path, fault in zip(manifest.files, faults, strict=True) if fault})
+
+
+def check_present(store: Store, manifest: Manifest) -> None:
+    """Make sure that each file is there with the stated size; its bytes are not read.
+
+    Raises:
+        InputError: one is missing or has another size; all of them are named.
+    """
+
+    def check(path: str) -> str | None:
+        try:
+            head = store.client.head_object(Bucket=store.bucket, Key=_key(store, manifest, path))
+        except ClientError as error:
+            if is_missing(error):
+                return "is missing"
+            raise
+        size, stated = head["ContentLength"], manifest.files[path].size
+        return None if size == stated else f"has {size:,} bytes instead of {stated:,}"
+
+    with store.explained(), ThreadPoolExecutor(_THREADS) as pool:
+        faults = list(pool.map(check, manifest.files))
+    _refuse(manifest, {path: fault for path, fault in zip(manifest.files, faults, strict=True) if fault})
+
+
+def _refuse(manifest: Manifest, faults: dict[str, str]) -> None:
+    if faults:
+        shown = "; ".join(f"{path} {fault}" for path, fault in list(faults.items())[:_SHOWN])
+        more = f"; and {len(faults) - _SHOWN:,} more" if len(faults) > _SHOWN else ""
+        raise InputError(f"{manifest.name}@{manifest.version[:12]} is damaged: {shown}{more}. Publish it again.")
+
+
+def _key(store: Store, manifest: Manifest, path: str) -> str:
+    return store.key(manifest.name, "versions", manifest.version, path)
+
+
+def _fault(store: Store, key: str, stated: FileEntry, count: Callable[[int], None]) -> str | None:
+    """What is wrong with one object; no more of it is read than it may have."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        for block in _blocks(store, key):
+            size += len(block)
+            if size > stated.size:
+                return f"has more than the stated {stated.size:,} bytes"
+            digest.update(block)
+            count(len(block))
+    except ClientError as error:
+        if is_missing(error):
+            return "is missing"
+        raise
+    if size != stated.size:
+        return f"has {size:,} bytes instead of {stated.size:,}"
+    return None if digest.hexdigest() == stated.sha256 else f"has the sha256 {digest.hexdigest()}"
+
+
+def _blocks(store: Store, key: str) -> Iterator[bytes]:
+    """All bytes of an object; a stream that breaks is taken up where it broke."""
+    at = 0
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            with contextlib.closing(store.open(key, at)) as body:
+                for block in body.iter_chunks(_BLOCK):
+                    at += len(block)
+                    yield block
+            return
+        except BROKEN_STREAM:
+            if not left:
+                raise

@@ -1,0 +1,252 @@
+"""Claims about what is published already: what there is, what is whole, what may go."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import InputError, UnavailableError
+from tasks.storage.aliases import Alias, list_aliases, move_alias, read_alias
+from tasks.storage.destination import open_store, parse_destination
+from tasks.storage.fetch import read_manifest, resolve
+from tasks.storage.manifest import Manifest
+from tasks.storage.promotion import go_back, promote
+from tasks.storage.prune import prune
+from tasks.storage.publish import publish
+from tasks.storage.store import Store
+from tasks.storage.survey import FACTS, survey
+from tasks.storage.verify import check_present, verify
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def versions(store: Store, release: Path, on_disk: Path) -> list[str]:
+    """Four versions of `jokes`, the oldest first, published days ago by the store's clock; `latest` names the last."""
+    made = []
+    for number in range(4):
+        (release / FACTS).write_text(json.dumps({"loss_after": number / 8}))
+        made.append(publish(store, release, "jokes").version)
+        age(on_disk, made[-1], days=10 - number)
+    return made
+
+
+def age(on_disk: Path, version: str, days: float) -> None:
+    """Let every object of a version be so old."""
+    then = time.time() - days * DAY
+    for path in (on_disk / "jokes" / "versions" / version).rglob("*"):
+        os.utime(path, (then, then))
+
+
+def alter(store: Store, version: str, path: str, data: bytes | None) -> None:
+    """Let a file of a version have other bytes, or none: by S3, for rclone does not see what changes under it."""
+    key = store.key("jokes", "versions", version, path)
+    if data is None:
+        store.client.delete_object(Bucket=store.bucket, Key=key)
+    else:
+        store.client.put_object(Bucket=store.bucket, Key=key, Body=data)
+
+
+def manifest(store: Store, version: str) -> Manifest:
+    return read_manifest(store, "jokes", version)
+
+
+def named(store: Store, alias: str) -> Alias:
+    said = read_alias(store, "jokes", alias)
+    assert said is not None
+    return said
+
+
+def there(store: Store) -> list[str]:
+    return [one.version for one in survey(store, "jokes").versions]
+
+
+def test_versions_are_listed_newest_first_with_what_they_state_and_who_names_them(
+    store: Store, versions: list[str]
+) -> None:
+    move_alias(store, "jokes", "champion", versions[1])
+    found = survey(store, "jokes")
+    assert [one.version for one in found.versions] == versions[::-1]
+    assert [one.facts for one in found.versions] == [{"loss_after": number / 8} for number in (3, 2, 1, 0)]
+    assert [one.aliases for one in found.versions] == [("latest",), (), ("champion",), ()]
+    assert found.versions[0].bytes == manifest(store, versions[3]).size
+    assert found.versions[0].published_at < found.aliases["latest"].published_at, "by the store's clock, set back here"
+
+
+def test_versions_of_the_same_second_are_ordered_by_the_moves_of_their_alias(
+    store: Store, versions: list[str], on_disk: Path
+) -> None:
+    for version in versions:
+        age(on_disk, version, days=3)
+    now = time.time()
+    for path in on_disk.rglob("manifest.json"):
+        os.utime(path, (now, now))
+    assert there(store) == versions[::-1]
+
+
+def test_facts_that_are_damaged_are_no_facts(store: Store, versions: list[str]) -> None:
+    alter(store, versions[3], FACTS, b'{"loss_after": 0.0}')
+    assert survey(store, "jokes").versions[0].facts == {}
+
+
+def test_a_version_is_found_by_its_first_digits(store: Store, versions: list[str]) -> None:
+    assert resolve(store, "jokes", versions[2][:8]) == versions[2]
+    assert resolve(store, "jokes", versions[2]) == versions[2]
+    with pytest.raises(InputError, match=r"no release jokes@ffff0000ffff: it has the aliases latest"):
+        resolve(store, "jokes", "ffff0000ffff")
+    with pytest.raises(InputError, match=r"no release laughs@latest: it has jokes; publish one"):
+        resolve(store, "laughs", "latest")
+
+
+def test_first_digits_that_fit_several_versions_are_refused(store: Store, versions: list[str]) -> None:
+    for end in "ab":
+        alter(store, f"{'1234' * 15}123{end}", "x", b"")
+    with pytest.raises(InputError, match="2 versions of jokes begin with 1234"):
+        resolve(store, "jokes", "1234")
+
+
+def test_each_rollback_goes_back_one_move_further(store: Store, versions: list[str]) -> None:
+    zero, one, two, three = versions
+    assert (named(store, "latest").version, named(store, "latest").seq) == (three, 4)
+    assert go_back(store, "jokes", "latest").version == two
+    assert go_back(store, "jokes", "latest").version == one
+    promote(store, manifest(store, three), "latest")
+    assert go_back(store, "jokes", "latest").version == one, "what it named before the promotion"
+    assert go_back(store, "jokes", "latest").version == zero
+    with pytest.raises(InputError, match=f"has named no version before {zero[:12]}"):
+        go_back(store, "jokes", "latest")
+    said = named(store, "latest")
+    assert [move.version for move in (*said.history, said)] == [zero, one, two, three, two, one, three, one, zero]
+    assert [move.seq for move in (*said.history, said)] == list(range(1, 10))
+    assert said.previous == one
+
+
+def test_a_rollback_keeps_what_was_said_of_the_version(store: Store, versions: list[str]) -> None:
+    move_alias(store, "jokes", "champion", versions[0], {"loss": 0.5})
+    move_alias(store, "jokes", "champion", versions[1], {"loss": 0.25})
+    assert go_back(store, "jokes", "champion").meta == {"loss": 0.5}
+
+
+def test_an_alias_without_a_history_goes_back_to_its_previous(store: Store, versions: list[str]) -> None:
+    said = {"version": versions[3], "previous": versions[1], "seq": 7, "nonce": "n", "published_at": "", "meta": {}}
+    store.write(store.key("jokes", "aliases", "latest.json"), json.dumps(said).encode())
+    back = go_back(store, "jokes", "latest")
+    assert (back.version, back.seq) == (versions[1], 8)
+
+
+@pytest.mark.parametrize("loss", ["manifest.json", "model.safetensors"])
+def test_a_rollback_to_what_is_not_whole_any_more_moves_nothing(store: Store, versions: list[str], loss: str) -> None:
+    alter(store, versions[2], loss, None)
+    before = named(store, "latest")
+    with pytest.raises(InputError, match=f"named {versions[2][:12]} before, which .* does not hold any more"):
+        go_back(store, "jokes", "latest")
+    assert named(store, "latest") == before
+    with pytest.raises(InputError, match="has no alias nothing of jokes"):
+        go_back(store, "jokes", "nothing")
+
+
+def test_what_is_not_whole_is_not_promoted(store: Store, versions: list[str]) -> None:
+    alter(store, versions[1], "model.safetensors", bytes(102_399))
+    with pytest.raises(InputError, match=r"is damaged: model.safetensors has 102,399 bytes instead of 102,400"):
+        promote(store, manifest(store, versions[1]), "champion")
+    assert read_alias(store, "jokes", "champion") is None
+
+
+def test_verify_reads_every_byte_and_names_every_fault(store: Store, versions: list[str]) -> None:
+    told: list[tuple[int, int]] = []
+    good = manifest(store, versions[3])
+    verify(store, good, lambda done, total: told.append((done, total)))
+    assert told[-1] == (good.size, good.size)
+    alter(store, versions[3], "model.safetensors", bytes(102_400))
+    alter(store, versions[3], "config.json", b"{}")
+    alter(store, versions[3], FACTS, None)
+    alter(store, versions[3], "samples/texts@1.txt", bytes(3_000_000))
+    seen = "config.json has 2 bytes instead of 13; release.json is missing; samples/texts@1.txt has 3,000,000 bytes"
+    with pytest.raises(InputError, match=seen):
+        check_present(store, good)
+    with pytest.raises(InputError) as found:
+        verify(store, good)
+    for fault in (
+        "model.safetensors has the sha256", "config.json has 2 bytes instead of 13", "release.json is missing",
+        "samples/texts@1.txt has more than the stated 0 bytes",
+    ):  # fmt: skip
+        assert fault in str(found.value)
+
+
+def test_prune_says_first_and_deletes_what_nobody_names(store: Store, versions: list[str], on_disk: Path) -> None:
+    move_alias(store, "jokes", "champion", versions[0])
+    would = prune(store, "jokes", 1, dry_run=True)
+    assert [one.version for one in would.versions] == [versions[1]], "latest would go back to the third"
+    assert there(store) == versions[::-1]
+    did = prune(store, "jokes", 1, dry_run=False)
+    assert did == would
+    assert did.kept == 3
+    assert there(store) == [versions[3], versions[2], versions[0]]
+    assert not list((on_disk / "jokes" / "versions" / versions[1]).rglob("*.*"))
+    for version in (versions[0], versions[2], versions[3]):
+        verify(store, manifest(store, version))
+    assert prune(store, "jokes", 1, dry_run=False).versions == ()
+
+
+def test_prune_keeps_what_is_younger_than_a_day_by_the_stores_clock(
+    store: Store, versions: list[str], on_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(on_disk, versions[1], days=0.99)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: 4e9)  # this machine's clock is far ahead
+        assert [one.version for one in prune(store, "jokes", 1, dry_run=True).versions] == [versions[0]]
+
+
+def test_prune_takes_old_leftovers_and_leaves_a_publication_that_goes_on(release: Path, tmp_path: Path) -> None:
+    old, new = "a" * 64, "b" * 64
+    for version, days in ((old, 2), (new, 0)):
+        folder = tmp_path / "store" / "releases" / "jokes" / "versions" / version
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"half")
+        age(tmp_path / "store" / "releases", version, days)
+    with open_store(parse_destination(str(tmp_path / "store"))) as store:
+        publish(store, release, "jokes")
+        assert survey(store, "jokes").incomplete == (old, new)
+        assert prune(store, "jokes", 9, dry_run=True).leftovers == (old,)
+        assert prune(store, "jokes", 9, dry_run=False).leftovers == (old,)
+        assert survey(store, "jokes").incomplete == (new,)
+
+
+def test_a_version_that_is_promoted_while_it_is_pruned_stays_whole(store: Store, versions: list[str]) -> None:
+    promoted: list[Alias] = []
+
+    def meanwhile(model: Any, **_: object) -> None:
+        if not promoted and model.name == "DeleteObject":  # the manifest is gone, the aliases are not looked at yet
+            promoted.append(move_alias(store, "jokes", "champion", versions[0]))
+
+    store.client.meta.events.register("after-call.s3.DeleteObject", meanwhile)
+    with pytest.raises(UnavailableError, match=f"came to name {versions[0][:12]} at this moment"):
+        prune(store, "jokes", 3, dry_run=False)
+    assert promoted
+    verify(store, manifest(store, named(store, "champion").version))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_promotion_that_comes_too_late_for_a_prune_is_taken_back(
+    store: Store, versions: list[str], first: bool
+) -> None:
+    if not first:
+        move_alias(store, "jokes", "champion", versions[1])
+    late: list[bool] = []
+
+    def meanwhile(params: dict[str, Any], **_: object) -> None:
+        if not late and params["url_path"].endswith("champion.json"):
+            late.append(True)
+            prune(store, "jokes", 3, dry_run=False)
+
+    chosen = manifest(store, versions[0])
+    store.client.meta.events.register("before-call.s3.PutObject", meanwhile)
+    with pytest.raises(UnavailableError, match="was pruned at this moment"):
+        promote(store, chosen, "champion")
+    assert late
+    assert versions[0] not in there(store)
+    aliases = list_aliases(store, "jokes")
+    assert aliases.get("champion") is None if first else aliases["champion"].version == versions[1]
