@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = 64
+EVALUATION = ("samples", "heldout", "comparison")
+"""Stages; together they should take less than a quarter of the training."""
 END_OF_TEXT = "<|endoftext|>"  # what stands before each document: the model starts a sentence of its own
 
 
@@ -45,11 +47,14 @@ def measure(scratch: Path) -> dict[str, float | int]:
     sample_s, written = timed(sample, environment)
     manifest = next((scratch / "data" / "weights").glob("*/manifest.json"))
     facts = json.loads(manifest.read_text())["facts"]
+    evaluation_s = evaluation_seconds(scratch / "data")
     valid = re.search(r"\((\d+) of 64 are sentences", written)
     assert valid is not None, written
     return {
         "fresh_run_s": fresh_s,
         "training_s": facts["seconds"],
+        "evaluation_s": evaluation_s,
+        "evaluation_share": evaluation_s / facts["seconds"],
         "steps": facts["steps"],
         "cached_run_s": cached_s,
         "sample_64_s": sample_s,
@@ -57,6 +62,12 @@ def measure(scratch: Path) -> dict[str, float | int]:
         "loss_after": facts["loss_after"],
         "valid_of_64": int(valid[1]),
     }
+
+
+def evaluation_seconds(data: Path) -> float:
+    """Seconds of all stages of the evaluation: samples and held-out losses of both models, and their comparison."""
+    manifests = [path for stage in EVALUATION for path in (data / stage).glob("*/manifest.json")]
+    return float(sum(json.loads(path.read_text())["seconds"] for path in manifests))
 
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, str]:

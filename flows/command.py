@@ -1,4 +1,4 @@
-"""Command: turns a flow into a command, from the flow's own signature.
+"""Command: turns a flow into a command, from the flow's own signature; and plain functions into one with verbs.
 
 What comes in: a flow whose parameters are groups, and the words of the command line. What it leaves: flags
 (`--training.learning-rate 8e-5`), a YAML file of parameters (`--config run.yaml`, which flags override), `--help`, a
@@ -7,17 +7,22 @@ no traceback), 130 for Ctrl-C, 143 for SIGTERM.
 """
 
 import logging
+import shutil
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
-from typing import Any, NoReturn
-
-from prefect import Flow
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from flows.command_line import Told, read_words
 from tasks import logs
 from tasks.errors import InputError, SpinneretError
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+    from tasks.answers import Answer
 
 logs.install()
 
@@ -25,7 +30,7 @@ BAD_INPUT = 2
 
 
 def run(
-    flow: Flow[..., Any],
+    flow: "Flow[..., Any]",
     *,
     summary: Callable[[Any], str] | None = None,
     check: Callable[[dict[str, Any]], None] | None = None,
@@ -38,9 +43,8 @@ def run(
     `locally` is called instead of the flow, without any server, with the same parameters; so is `plan` where `--plan`
     is given, with `as_json` beside them, and its text goes to stdout, while all that is printed meanwhile does not.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        told = read_words(flow, sys.argv[1:])
+    with _ending("the same command goes on from the last stage that was done"):
+        told = read_words(flow.fn, sys.argv[1:], script=flow.name)
         if check is not None:
             check(told.parameters)
         if plan is not None and _wants_plan(told):
@@ -49,13 +53,51 @@ def run(
         result = _run_alone(locally, told.parameters) if locally else _run_with_api(flow, told.parameters)
         if summary is not None:
             print(summary(result))
+    sys.exit(0)
+
+
+def run_verb(script: str, verbs: "Mapping[str, Callable[..., Answer]]") -> NoReturn:
+    """Call the verb that the first word names with the parameters of the others, without any server, and exit.
+
+    Its answer goes to stdout, with `--json` as one object; all that is printed meanwhile goes to stderr.
+    """
+    with _ending("nothing is half done; give the same command again"):
+        verb, words = _choose(script, verbs, sys.argv[1:])
+        told = read_words(verbs[verb], words, script=script, verb=verb)
+        with redirect_stdout(sys.stderr):
+            answer = _run_alone(verbs[verb], told.parameters)
+        width = shutil.get_terminal_size((120, 24)).columns
+        print(answer.model_dump_json(indent=1) if "json" in told.switches else answer.text(width))
+    sys.exit(0)
+
+
+@contextmanager
+def _ending(after_interrupt: str) -> Iterator[None]:
+    """Errors of the block that a person can mend become one sentence and an exit code; so does Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
     except SpinneretError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last stage that was done", file=sys.stderr)
+        print(f"interrupted: {after_interrupt}", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-    sys.exit(0)
+
+
+def _choose(script: str, verbs: Mapping[str, Callable[..., Any]], words: list[str]) -> tuple[str, list[str]]:
+    """The verb and the words after it; without one, or with `--help`, the verbs are shown."""
+    verb, rest = (words[0], words[1:]) if words else ("--help", [])
+    if verb in ("--help", "-h"):
+        print(f"Usage: python flows/{script}.py VERB ... (each has its own --help)\n")
+        for name, function in verbs.items():
+            print(f"  {name:<12} {(function.__doc__ or '').partition(chr(10))[0]}")
+        sys.exit(0)
+    if verb not in verbs:
+        near = get_close_matches(verb, verbs, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"{verb!r} is no verb of {script}{meant} There are: {', '.join(verbs)}.")
+    return verb, rest
 
 
 def _wants_plan(told: Told) -> bool:
@@ -70,7 +112,7 @@ def _make_plan(plan: Callable[..., str], told: Told) -> str:
         return str(_run_alone(plan, {**told.parameters, "as_json": "json" in told.switches}))
 
 
-def _run_with_api(flow: Flow[..., Any], parameters: dict[str, Any]) -> Any:
+def _run_with_api(flow: "Flow[..., Any]", parameters: dict[str, Any]) -> Any:
     from flows.local_server import prefect_api
 
     with prefect_api():

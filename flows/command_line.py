@@ -1,24 +1,27 @@
-"""Command line: words in, a flow's parameters out.
+"""Command line: words in, the parameters of a flow (or of a verb of a flow's file) out.
 
-What comes in: a flow whose parameters are groups, and the words of the command line. What it leaves: the groups, from
-flags (`--training.learning-rate 8e-5`) over a YAML file (`--config run.yaml`) over the defaults, and the switches of
-the command, which are no parameters of the flow (`--plan`); or `--help`; or one sentence that names the flag, with the
-nearest name for a misspelt one.
+What comes in: a flow or function whose parameters are groups, and the words of the command line. What it leaves: the
+groups, from flags (`--training.learning-rate 8e-5`) over a YAML file (`--config run.yaml`) over the defaults, and the
+switches of the command, which are no parameters of the flow (`--plan`); or `--help`; or one sentence that names the
+flag, with the nearest name for a misspelt one.
 """
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 import yaml
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, UnusedCliTokensError
 from cyclopts.config import Dict
-from prefect import Flow
 
 from tasks.errors import InputError
 from tasks.parameters import flag
+
+if TYPE_CHECKING:
+    from prefect import Flow
 
 _CONFIG = inspect.Parameter(
     "config",
@@ -31,9 +34,10 @@ SWITCHES = {
     "train": {
         "plan": "Say what the run would take (steps, memory, time) and what makes no sense in it, and train nothing.",
         "json": "With --plan: print one JSON object instead of a table.",
-    }
+    },
+    "release": {"json": "Print one JSON object instead of a table."},
 }
-"""Flow → switches of its command, each with its description."""
+"""File in flows/ → switches of its command, each with its description."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,18 @@ class Told:
     """Those that are on."""
 
 
-def read_parameters(flow: Flow[..., Any], words: list[str]) -> dict[str, Any]:
+def read_parameters(flow: "Flow[..., Any]", words: list[str]) -> dict[str, Any]:
     """The parameters that `words` name, for calling the flow; exits with 0 after `--help`, InputError on bad words."""
-    return read_words(flow, words).parameters
+    return read_words(flow.fn, words, script=flow.name).parameters
 
 
-def read_words(flow: Flow[..., Any], words: list[str]) -> Told:
-    """The parameters and the switches that `words` name; exits with 0 after `--help`, InputError on bad words."""
-    signature = inspect.signature(flow.fn)
-    known = SWITCHES.get(flow.name, {})
+def read_words(function: Callable[..., Any], words: list[str], *, script: str, verb: str = "") -> Told:
+    """The parameters and the switches that `words` name; exits with 0 after `--help`, InputError on bad words.
+
+    `script` is the file in flows/ that was called, `verb` what it was asked for where it does several things.
+    """
+    signature = inspect.signature(function)
+    known = SWITCHES.get(script, {})
 
     def read(*args: Any, **kwargs: Any) -> Told:
         kwargs.pop("config", None)
@@ -63,10 +70,10 @@ def read_words(flow: Flow[..., Any], words: list[str]) -> Told:
         bound.apply_defaults()
         return Told(dict(bound.arguments), switches)
 
-    read.__doc__ = (flow.fn.__doc__ or "").partition("\n\n")[0]
+    read.__doc__ = function.__doc__
     read.__signature__ = _in_panels(signature, known)  # type: ignore[attr-defined]
     app = App(
-        name=f"python flows/{flow.name}.py",
+        name=f"python flows/{script}.py {verb}".strip(),
         default_command=read,
         version_flags=[],
         config=_read_config,
@@ -87,10 +94,17 @@ def _in_panels(signature: inspect.Signature, switches: dict[str, str]) -> inspec
     """The signature with `--config` and the switches, and with a panel of `--help` for each group."""
     panels = [
         parameter.replace(annotation=Annotated[parameter.annotation, Parameter(group=Group(name, sort_key=number))])
+        if _is_group(parameter.annotation)
+        else parameter
         for number, (name, parameter) in enumerate(signature.parameters.items())
     ]
     added = [_switch(name, sentence) for name, sentence in switches.items()]
     return signature.replace(parameters=[*panels, _CONFIG, *added], return_annotation=Told)
+
+
+def _is_group(annotation: Any) -> bool:
+    """Whether a parameter is a group of parameters."""
+    return isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
 
 
 def _switch(name: str, sentence: str) -> inspect.Parameter:
@@ -128,9 +142,13 @@ def _sentence(error: CycloptsError, signature: inspect.Signature) -> str:
     cause = error.__cause__ or error.__context__
     if not isinstance(cause, pydantic.ValidationError):
         return f"{str(error).strip()} See --help."
-    group = next((name for name, one in signature.parameters.items() if one.annotation.__name__ in cause.title), "")
+    groups = {name: one.annotation for name, one in signature.parameters.items() if _is_group(one.annotation)}
+    group = next((name for name, one in groups.items() if one.__name__ in cause.title), "")
     first = cause.errors()[0]
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not group:
+        name = error.argument.name if error.argument else ""
+        return f"{name}: got {first['input']!r}, it {message}; see --help."
     if not first["loc"]:
         return f"--{group}: {message}."
     return f"{flag(group, str(first['loc'][0]))}: got {first['input']!r}, it {message}; see --help."

@@ -7,7 +7,7 @@ references.
 
 from prefect import flow
 
-from tasks.parameters import ReleaseParameters, TrainingParameters
+from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.references import ModelReference, TokenBlocks, Weights
 from tasks.weights import make_weights, show_training
 
@@ -19,6 +19,7 @@ def finetune(
     base: ModelReference,
     training: TrainingParameters = TrainingParameters(),
     release: ReleaseParameters = ReleaseParameters(),
+    sampling: SamplingParameters = SamplingParameters(),
 ) -> Weights:
     """Fine-tune the base model on the token blocks.
 
@@ -27,7 +28,8 @@ def finetune(
         base: Reference to the base model.
         training: How to train.
         release: Where checkpoints are copied to, if training.share_checkpoints is on.
+        sampling: What the model writes meanwhile, for those who look on.
     """
-    weights = make_weights(tokens, base, training, release)
+    weights = make_weights(tokens, base, training, release, sampling)
     show_training(weights)
     return weights

@@ -5,18 +5,23 @@ side by side. Command: `python flows/train.py`; what is done already is not done
 run would take, and trains and publishes nothing.
 """
 
+import os
 import shlex
 import shutil
+import sys
 
 from prefect import flow
 from pydantic import BaseModel, ConfigDict
 
 from flows.command import run
+from flows.evaluate import evaluate
 from flows.finetune import finetune
 from flows.prepare import prepare
 from tasks.base_model import make_base_model
+from tasks.comparison import read_figures
 from tasks.corpus import check_sources, make_corpus
-from tasks.evaluation.comparison import samples_table
+from tasks.evaluation.end_text import end_text
+from tasks.package import report_place
 from tasks.parameters import (
     CorpusParameters,
     ModelParameters,
@@ -29,12 +34,11 @@ from tasks.parameters import (
 from tasks.plan import make_plan
 from tasks.plan_text import plan_text
 from tasks.plan_warnings import with_warnings
-from tasks.references import Release, Report, Samples, Weights
+from tasks.references import Lineage, Release
 from tasks.release import check_destination, publish_release
 from tasks.report import make_report, read_report
-from tasks.samples import compare_samples, make_samples, pair_up
+from tasks.samples import make_samples
 from tasks.tokens import make_tokens
-from tasks.weights import finetuned_model
 
 
 class Trained(BaseModel):
@@ -42,10 +46,7 @@ class Trained(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    report: Report
-    before: Samples
-    after: Samples
-    weights: Weights
+    lineage: Lineage
     release: Release
 
 
@@ -71,22 +72,14 @@ def train(  # noqa: PLR0913 the six groups
     """
     check_destination(release)
     prepared = prepare(corpus=corpus, tokens=tokens, model=model, training=training)
-    before = make_samples(prepared.base, prepared.corpus, sampling)
-    weights = finetune(tokens=prepared.tokens, base=prepared.base, training=training, release=release)
-    after = make_samples(finetuned_model(weights, prepared.base), prepared.corpus, sampling)
-    compare_samples(before, after, weights)
-    published = publish_release(
-        corpus=prepared.corpus,
-        tokens=prepared.tokens,
-        weights=weights,
-        before=before,
-        after=after,
-        parameters=dict(
-            corpus=corpus, tokens=tokens, model=model, training=training, sampling=sampling, release=release
-        ),
-        release=release,
+    make_samples(prepared.base, prepared.corpus, sampling)
+    weights = finetune(
+        tokens=prepared.tokens, base=prepared.base, training=training, release=release, sampling=sampling
     )
-    return Trained(report=prepared.report, before=before, after=after, weights=weights, release=published)
+    evaluated = evaluate(prepared=prepared, weights=weights, sampling=sampling, release=release)
+    lineage = Lineage(**vars(prepared), weights=weights, **vars(evaluated))
+    told = dict(corpus=corpus, tokens=tokens, model=model, training=training, sampling=sampling, release=release)
+    return Trained(lineage=lineage, release=publish_release(lineage, told, release))
 
 
 def plan(  # noqa: PLR0913 the six groups
@@ -114,14 +107,18 @@ def plan(  # noqa: PLR0913 the six groups
 
 def summary(trained: Trained) -> str:
     """The end of a run, for the terminal."""
-    weights, release, floor = trained.weights, trained.release, trained.report.floor
-    newest = f"{release.uri.rpartition('@')[0]}@latest"
+    release = trained.release
+    place = release.uri.rpartition("@")[0]
     lines = [
-        samples_table(pair_up(trained.before, trained.after), width=shutil.get_terminal_size((100, 24)).columns),
-        f"held-out loss  {weights.loss_before:.3f} before, {weights.loss_after:.3f} after (nats a token)"
-        + ("" if floor is None else f"; the loss floor of the templates is {floor:.3f}"),
-        f"release        {newest} (version {release.version[:12]})",
+        end_text(
+            read_figures(trained.lineage.comparison),
+            width=shutil.get_terminal_size((100, 24)).columns,
+            colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
+        ),
+        f"release        {place}@latest (version {release.version[:12]}{', the champion' if release.champion else ''})",
+        f"report         {report_place(release)}",
         f"use it         python flows/sample.py {shlex.quote('you can')}{_flags(trained)}",
+        f"see all        python flows/release.py list{_flags(trained)}",
     ]
     return "\n".join(lines)
 

@@ -1,9 +1,9 @@
 """Stage folders: `data/<stage>/<key>/`, whole or not there at all.
 
 What comes in: a function that fills a folder. What it leaves: the filled folder with a `manifest.json` that names every
-file with its size and sha256. The folder is filled under a `.partial` name, the manifest is written last and one rename
-puts it in place, so whoever finds a folder with a manifest finds everything. A folder is checked against its manifest
-before it is used: what is damaged counts as absent.
+file with its size and sha256, and may tell how many seconds the filling took. The folder is filled under a `.partial`
+name, the manifest is written last and one rename puts it in place, so whoever finds a folder with a manifest finds
+everything. A folder is checked against its manifest before it is used: what is damaged counts as absent.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,18 +60,29 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
-def make_folder(folder: Path, fill: Callable[[Path], Facts], *, durable: bool = False) -> dict[str, Any]:
+def read_timing(folder: Path) -> float:
+    """Seconds that the filling of a whole folder took, which was made with `timed`."""
+    return float(json.loads((folder / MANIFEST).read_bytes())["seconds"])
+
+
+def make_folder(
+    folder: Path, fill: Callable[[Path], Facts], *, durable: bool = False, timed: bool = False
+) -> dict[str, Any]:
     """Fill `folder` whole or not at all and return its manifest; `fill` gets the partial folder and returns facts.
 
     A damaged folder of that name is replaced; when another process or thread was quicker, its folder stays and is used.
+    `timed`: the manifest tells how many seconds the filling took; without, it depends on the content alone.
     `durable`: everything is on the disk before the rename, so that it is whole or absent after a power cut too.
     Raises InputError when the disk is full; whatever is raised, the partial folder is removed.
     """
     remove_leftovers(folder.parent, folder.name)
     try:
         with _partial_folder(folder) as partial:
+            began = time.monotonic()
             facts = fill(partial)
-            manifest = {"facts": dict(facts), "files": list_files(partial)}
+            manifest: dict[str, Any] = {"facts": dict(facts), "files": list_files(partial)}
+            if timed:
+                manifest["seconds"] = round(time.monotonic() - began, 3)
             (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             if durable:
                 _flush(*partial.rglob("*"), partial)

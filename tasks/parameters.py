@@ -285,6 +285,9 @@ class SamplingParameters(Group):
     prompts: tuple[str, ...] = ("To make a cheese sandwich ", "you can", "anyone can build a basic cheese sandwich")
     """Prompts that the samples go on from."""
 
+    held_out_prompts: Annotated[int, Field(ge=0, le=1000)] = 2
+    """In a run: so many prompts more, each the beginning of a held-out document."""
+
     num_samples: Annotated[int, Field(ge=1)] = 3
     """Samples for each prompt."""
 
@@ -344,6 +347,23 @@ class ReleaseParameters(Group):
 
     name: Annotated[str, Field(pattern=_RELEASE_NAME.pattern, max_length=100)] = "spinneret"
     """Name of the release: letters, digits and . _ + = -"""
+
+    gate: Literal["on", "off"] = "on"
+    """When the alias `champion` moves to the new version (`latest` always does). on: where its held-out loss is lower
+    than the champion's (the base model's, where there is none) by more than noise, and the limits below hold."""
+
+    max_loss: Annotated[float | None, Field(gt=0)] = None
+    """Limit of the gate: highest held-out loss in nats a token."""
+
+    min_valid: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Limit of the gate: lowest share of samples that are sentences of the templates."""
+
+    max_copied: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Limit of the gate: highest share of samples that are training documents, or, for own text, of their runs of four
+    words that stand in the training set."""
+
+    max_repetition: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Limit of the gate: highest share of runs of four words that a sample repeats, on average."""
 
     @field_validator("name")
     @classmethod

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Iterator
 
 from tasks.plan import Plan
+from tasks.units import duration, size
 
 WIDTH, LABEL = 80, 15
-_MIB, _GIB = 2**20, 2**30
 
 
 def plan_text(plan: Plan) -> str:
@@ -22,20 +22,6 @@ def plan_text(plan: Plan) -> str:
         "same command without --plan takes them over."
     )
     return "\n".join([*lines, "", *textwrap.wrap(kept, WIDTH, break_on_hyphens=False)])
-
-
-def size(number: int) -> str:
-    """Bytes in MiB or GiB."""
-    return f"{number / _GIB:,.2f} GiB" if number >= _GIB else f"{number / _MIB:,.1f} MiB"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, to two digits or so."""
-    if seconds < 1:
-        return f"{1000 * seconds:,.0f} ms"
-    if seconds < 90:
-        return f"{seconds:,.1f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:,.1f} h"
 
 
 def _rows(plan: Plan) -> Iterator[tuple[str, str]]:

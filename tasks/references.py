@@ -8,12 +8,13 @@ a reference holds on every machine that has the folder.
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from tasks.folders import Facts, digest, make_folder, read_manifest
 from tasks.settings import settings
+from tasks.units import count, size
 
 
 class Reference(BaseModel):
@@ -44,7 +45,7 @@ class Reference(BaseModel):
     @classmethod
     def make(cls, key: str, fill: Callable[[Path], Facts]) -> Self:
         """The reference of `key`: found, or made by `fill` (which writes into a folder and returns the counts)."""
-        return cls.find(key) or cls._of(key, make_folder(cls.place(key), fill))
+        return cls.find(key) or cls._of(key, make_folder(cls.place(key), fill, timed=True))
 
     @classmethod
     def _of(cls, key: str, manifest: dict[str, Any]) -> Self:
@@ -136,7 +137,10 @@ class Report(Reference):
 
 
 class Weights(Reference):
-    """`model/` (the fine-tuned model and its tokenizer, as Hugging Face lays it out), `history.json`, `losses.png`."""
+    """`model/` (the fine-tuned model and its tokenizer, as Hugging Face lays it out) and how it came about.
+
+    `history.json`, `losses.png`; `environment.json`: the code and the libraries that made it.
+    """
 
     stage = "weights"
 
@@ -186,14 +190,56 @@ class Samples(Reference):
         return f"{self.count:,} samples{valid}"
 
 
+class HeldOut(Reference):
+    """`heldout.json`: nats and tokens of each held-out document by one model."""
+
+    stage = "heldout"
+
+    documents: int
+    tokens: int
+    nats: float
+    """Of all documents together."""
+
+    @property
+    def loss(self) -> float:
+        """Nats a token."""
+        return self.nats / max(self.tokens, 1)
+
+    @property
+    def nats_per_document(self) -> float:
+        """Nats a document, its end included: comparable between tokenizers."""
+        return self.nats / max(self.documents, 1)
+
+    def describe(self) -> str:
+        """The loss, a token and a document."""
+        return (
+            f"{self.loss:.3f} nats a token, {self.nats_per_document:.2f} a document, over {self.documents:,} documents"
+        )
+
+
+class Comparison(Reference):
+    """`comparison.json`: what was measured of base model, challenger and champion, and the verdict of the gate."""
+
+    stage = "comparison"
+
+    promote: bool
+    opponent: str
+    """The base model, or the champion's version."""
+
+    def describe(self) -> str:
+        """The verdict."""
+        opponent = self.opponent[:12] if len(self.opponent) == 64 else f"the {self.opponent}"
+        return f"{'beats' if self.promote else 'does not replace'} {opponent}"
+
+
 class Package(Reference):
-    """The folder that a release is published from: model, tokenizer, samples, parameters, model card."""
+    """The folder that a release is published from: model, tokenizer, samples, history, parameters, model card."""
 
     stage = "release"
 
     def describe(self) -> str:
         """Nothing to count."""
-        return "model, tokenizer, samples, parameters and model card"
+        return "model, tokenizer, samples, history, parameters and model card"
 
 
 class Release(BaseModel):
@@ -209,11 +255,27 @@ class Release(BaseModel):
     files: int
     bytes: int
     uploaded_files: int
+    uploaded_bytes: int
+    copied_files: int
+    """Large files that the version before holds too: copied inside the store, not sent."""
+    seconds: float
+    """From opening the store until the alias was moved."""
+    champion: bool
+    """Whether the alias `champion` names it."""
 
     def describe(self) -> str:
         """Where it lies and what was sent."""
-        sent = f"{self.uploaded_files:,} files uploaded" if self.uploaded_files else "cached, nothing uploaded"
-        return f"{self.uri} ({self.files:,} files, {self.bytes:,} bytes; {sent})"
+        return f"{self.uri} ({count(self.files, 'file')}, {self.bytes:,} bytes; {self._sent()})"
+
+    def _sent(self) -> str:
+        if not self.uploaded_files + self.copied_files:
+            return "cached, nothing uploaded"
+        copied = f", {count(self.copied_files, 'file')} copied inside the store" if self.copied_files else ""
+        speed = size(int(self.uploaded_bytes / max(self.seconds, 0.1)))
+        return (
+            f"{count(self.uploaded_files, 'file')} uploaded{copied}, {size(self.uploaded_bytes)} in "
+            f"{self.seconds:.1f} s, {speed}/s"
+        )
 
 
 class ModelReference(BaseModel):
@@ -245,3 +307,39 @@ class ModelReference(BaseModel):
     def load_from(self) -> str:
         """What `from_pretrained` takes: the folder on this machine, or the hub id."""
         return self.name if self.path is None else str(settings().data / self.path)
+
+
+class Contender(BaseModel):
+    """A model that is compared with others, what it wrote, and its held-out losses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["base", "challenger", "champion"]
+    model: ModelReference
+    samples: Samples
+    heldout: HeldOut
+
+
+class Lineage(BaseModel):
+    """All that a release is made of, from the corpus to the samples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: Corpus
+    base: ModelReference
+    tokens: TokenBlocks
+    report: Report
+    weights: Weights
+    contenders: tuple[Contender, ...]
+    """Base model, challenger, and the champion where there is one."""
+    comparison: Comparison
+
+    @property
+    def before(self) -> Samples:
+        """Samples of the base model."""
+        return self.contenders[0].samples
+
+    @property
+    def after(self) -> Samples:
+        """Samples of the fine-tuned model."""
+        return self.contenders[1].samples

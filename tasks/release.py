@@ -1,38 +1,33 @@
 """Release: weights, samples and parameters in, a version in the object store out; and back again.
 
-What comes in: references to what the run made, and the parameters that made it. What it leaves: `data/release/<key>/`,
-the folder that is published, and in the store an immutable version that the alias `latest` names. Fetched releases lie
-in `data/releases/<version>/`, verified each time before they are used.
+What comes in: references to what the run made, and the parameters that made it. What it leaves: in the store an
+immutable version that the alias `latest` names, and the alias `champion`, too, where the gate lets it. Fetched releases
+lie in `data/releases/<version>/`, verified each time before they are used.
 """
 
-import json
-import os
-import shutil
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import yaml
 from prefect import task
+from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import retry_can_help
-from tasks.corpus import templates_to_store
-from tasks.evaluation.card import model_card
-from tasks.folders import Facts, digest
+from tasks.package import PUBLISHED, make_package, write_report
 from tasks.parameters import Group, ReleaseParameters
-from tasks.references import Corpus, Package, Release, Samples, TokenBlocks, Weights
-from tasks.samples import pair_up
-from tasks.settings import settings
+from tasks.progress_artifact import ProgressArtifact
+from tasks.references import Lineage, Release
+from tasks.registry import CHAMPION
+from tasks.settings import place_of, settings
+from tasks.transfer_progress import transfer_bar
 
 if TYPE_CHECKING:
     from tasks.storage.destination import Destination
     from tasks.storage.fetch import Fetched
+    from tasks.storage.store import Store
 
-VERSION = 1
 ALIAS = "latest"
-PUBLISHED = "published"
-"""Sub-folder of a package that is published as it is."""
 
 
 @task(
@@ -60,32 +55,22 @@ def check_destination(release: ReleaseParameters) -> None:
     retry_condition_fn=retry_can_help,
     retry_jitter_factor=0.5,
 )
-def publish_release(  # noqa: PLR0913 a release is made of that many things
-    *,
-    corpus: Corpus,
-    tokens: TokenBlocks,
-    weights: Weights,
-    before: Samples,
-    after: Samples,
-    parameters: dict[str, Group],
-    release: ReleaseParameters,
-) -> Release:
+def publish_release(lineage: Lineage, parameters: dict[str, Group], release: ReleaseParameters) -> Release:
     """Put the release together and push it over S3; what the store has already is not sent again."""
     from tasks.storage.destination import open_store
     from tasks.storage.publish import publish
 
-    package = make_package(
-        corpus=corpus,
-        tokens=tokens,
-        weights=weights,
-        before=before,
-        after=after,
-        parameters=parameters,
-        release=release,
-    )
-    meta = {"loss": weights.loss_after, "corpus": corpus.sha256}
-    with open_store(_destination(release.destination)) as store:
-        published = publish(store, package.folder / PUBLISHED, release.name, (ALIAS,), meta=meta)
+    package = make_package(lineage, parameters, release)
+    meta = {"loss": lineage.weights.loss_after, "corpus": lineage.corpus.sha256}
+    artifact, began = ProgressArtifact("publishing", "Bytes of the release"), time.monotonic()
+    with open_store(_destination(release.destination), tell=_tell) as store, transfer_bar("publishing") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar(done, total)
+            artifact.update(done, total)
+
+        published = publish(store, package.folder / PUBLISHED, release.name, (ALIAS,), meta=meta, on_progress=show)
+        champion = lineage.comparison.promote and crown(store, release.name, published.version, meta)
     made = Release(
         name=release.name,
         destination=release.destination,
@@ -94,9 +79,35 @@ def publish_release(  # noqa: PLR0913 a release is made of that many things
         files=published.files,
         bytes=published.bytes,
         uploaded_files=published.uploaded_files,
+        uploaded_bytes=published.uploaded_bytes,
+        copied_files=published.copied_files,
+        seconds=round(time.monotonic() - began, 1),
+        champion=champion,
     )
-    print(f"release: {made.describe()}")
+    print(f"release: {made.describe()}{', the champion now' if champion else ''}")
+    write_report(lineage, parameters, made)
+    create_link_artifact(
+        key="release", link=made.uri, link_text=f"{made.name}@{made.version[:12]}", description=made.describe()
+    )
     return made
+
+
+def crown(store: "Store", name: str, version: str, meta: Mapping[str, Any]) -> bool:
+    """Let `champion` name a version; not one that a person has rolled back from, which is told."""
+    from tasks.storage.aliases import read_alias
+    from tasks.storage.fetch import read_manifest
+    from tasks.storage.promotion import promote
+
+    alias = read_alias(store, name, CHAMPION)
+    rolled_back = alias is not None and alias.version != version and alias.restores is not None
+    if alias is not None and rolled_back and version in {move.version for move in alias.history}:
+        print(
+            f"release: {name}@{version[:12]} has been the champion and was rolled back, so it is not promoted again; "
+            f"python flows/release.py promote {version[:12]} does it"
+        )
+        return False
+    promote(store, read_manifest(store, name, version), CHAMPION, meta, check=False)
+    return True
 
 
 def fetch_release(reference: str) -> "Fetched":
@@ -118,58 +129,11 @@ def latest(release: ReleaseParameters) -> str:
     return f"{release.destination.rstrip('/')}/{release.name}@{ALIAS}"
 
 
-def make_package(  # noqa: PLR0913 as above
-    *,
-    corpus: Corpus,
-    tokens: TokenBlocks,
-    weights: Weights,
-    before: Samples,
-    after: Samples,
-    parameters: dict[str, Group],
-    release: ReleaseParameters,
-) -> Package:
-    """The folder to publish; its key is its content's, so the same run gives the same release."""
-    told = {name: group.model_dump(mode="json", exclude_none=True) for name, group in parameters.items()}
-    told["release"].pop("destination", None)  # where it lies is no property of a release
-    files = {
-        "samples.json": _json([vars(pair) for pair in pair_up(before, after)]),
-        "templates.json": _json(templates_to_store(corpus)),
-        "parameters.yaml": yaml.safe_dump(told, sort_keys=False, allow_unicode=True),
-        "README.md": model_card(release.name, parameters["model"].model_dump()["name"], corpus, tokens, weights),
-    }
-    key = digest("release", VERSION, weights.model_sha256, files)
-    return Package.make(key, partial(_fill, weights, files))
-
-
-def _fill(weights: Weights, files: dict[str, str], folder: Path) -> Facts:
-    published = folder / PUBLISHED
-    published.mkdir()
-    for path in sorted((weights.folder / "model").iterdir()):
-        _link(path, published / path.name)
-    for name, text in files.items():
-        (published / name).write_text(text, encoding="utf-8")
-    return {}
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for a large file that nobody changes; a copy where the disk has no such thing."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def place_of(destination: str) -> str:
-    """Where a destination is: `data/...` lies in the data folder, any other relative folder in the current one."""
-    inside = "://" not in destination and Path(destination).parts[:1] == ("data",)
-    return str(settings().data.joinpath(*Path(destination).parts[1:])) if inside else destination
+def _tell(sentence: str) -> None:
+    print(f"release: {sentence}")
 
 
 def _destination(text: str) -> "Destination":
     from tasks.storage.destination import parse_destination
 
     return parse_destination(place_of(text))
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

@@ -1,8 +1,8 @@
 """Samples: a model and prompts in, what it writes out.
 
-What comes in: a reference to a model, the sampling parameters, and the corpus whose templates the samples are checked
-against. What it leaves: `data/samples/<key>/samples.json`, each sample with its prompt and seed; and, before and after
-side by side, a Markdown artifact in the UI.
+What comes in: a reference to a model, the sampling parameters, and the corpus: some of its held-out documents begin
+prompts, and its templates are what samples are checked against. What it leaves: `data/samples/<key>/samples.json`, each
+sample with its prompt and seed, and `prompts.json`, each prompt with its flags.
 """
 
 import json
@@ -16,14 +16,16 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import content_key
 from tasks.corpus import load_templates
-from tasks.evaluation.comparison import Pair, list_markdown, samples_markdown
+from tasks.evaluation.comparison import Pair, list_markdown
+from tasks.evaluation.prompts import NO_ROOM, Prompt, choose_prompts
 from tasks.evaluation.validity import valid_documents
 from tasks.folders import Facts, digest
+from tasks.heldout import heldout_documents
 from tasks.parameters import SamplingParameters
-from tasks.references import Corpus, ModelReference, Samples, Weights
+from tasks.references import Corpus, ModelReference, Samples
 from tasks.spintax import Template
 
-VERSION = 2
+VERSION = 3
 
 
 def samples_key(model: ModelReference, corpus: Corpus, sampling: SamplingParameters) -> str:
@@ -46,20 +48,6 @@ def make_samples(model: ModelReference, corpus: Corpus, sampling: SamplingParame
     return made
 
 
-@task(name="compare samples", cache_policy=NO_CACHE, persist_result=False)
-def compare_samples(before: Samples, after: Samples, weights: Weights) -> None:
-    """Show both side by side in the UI."""
-    heading = (
-        f"Held-out loss: {weights.loss_before:.3f} before, {weights.loss_after:.3f} after training "
-        f"({weights.steps:,} steps), in nats a token.\n\n"
-    )
-    create_markdown_artifact(
-        key="samples",
-        markdown=heading + samples_markdown(pair_up(before, after)),
-        description="Samples before and after training",
-    )
-
-
 @task(name="show samples", cache_policy=NO_CACHE, persist_result=False)
 def show_samples(model: str, samples: list[dict[str, Any]]) -> None:
     """Show the samples of one model in the log and in the UI."""
@@ -72,13 +60,20 @@ def show_samples(model: str, samples: list[dict[str, Any]]) -> None:
 def pair_up(before: Samples, after: Samples) -> list[Pair]:
     """The samples of two models, in pairs of equal prompt and seed."""
     both = zip(read_samples(before), read_samples(after), strict=True)
-    return [Pair(one["prompt"], one["seed"], one["text"], other["text"]) for one, other in both]
+    flags = {prompt.text: prompt.flags for prompt in read_prompts(after)}
+    return [Pair(one["prompt"], one["seed"], one["text"], other["text"], flags[one["prompt"]]) for one, other in both]
 
 
 def read_samples(samples: Samples) -> list[dict[str, Any]]:
     """The samples, in order of their prompts."""
     read: list[dict[str, Any]] = json.loads((samples.folder / "samples.json").read_text(encoding="utf-8"))
     return read
+
+
+def read_prompts(samples: Samples) -> list[Prompt]:
+    """The prompts, in order, with their flags."""
+    read = json.loads((samples.folder / "prompts.json").read_text(encoding="utf-8"))
+    return [Prompt(**{**one, "flags": tuple(one["flags"])}) for one in read]
 
 
 def write_samples(model: ModelReference, sampling: SamplingParameters) -> list[dict[str, Any]]:
@@ -96,6 +91,19 @@ def count_valid(samples: list[dict[str, Any]], templates: list[Template]) -> int
 
 
 def _fill(model: ModelReference, corpus: Corpus, sampling: SamplingParameters, folder: Path) -> Facts:
-    samples = write_samples(model, sampling)
-    (folder / "samples.json").write_text(json.dumps(samples, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    return {"count": len(samples), "valid": count_valid(samples, load_templates(corpus))}
+    from tasks.modeling.generation import generate_where_it_fits, has_room
+    from tasks.modeling.happy import TunableGeneration
+
+    templates = load_templates(corpus)
+    held_out = heldout_documents(corpus, sampling.held_out_prompts)
+    prompts = choose_prompts(sampling.prompts, held_out, templates)
+    generator = TunableGeneration(model.type, model.load_from, revision=model.revision)
+    samples = [one.as_dict() for one in generate_where_it_fits(generator, [one.text for one in prompts], sampling)]
+    told = [one if has_room(generator, one.text, sampling) else one.flagged(NO_ROOM) for one in prompts]
+    (folder / "samples.json").write_text(_json(samples), encoding="utf-8")
+    (folder / "prompts.json").write_text(_json([vars(one) for one in told]), encoding="utf-8")
+    return {"count": len(samples), "valid": count_valid(samples, templates)}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

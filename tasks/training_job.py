@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.checkpoints import Checkpoint, Checkpoints
 from tasks.errors import SpinneretError
 from tasks.folders import Facts
-from tasks.parameters import TrainingParameters
+from tasks.parameters import SamplingParameters, TrainingParameters
 from tasks.references import ModelReference, TokenBlocks
 from tasks.tokens import SPLITS, load_blocks
 
@@ -50,6 +50,8 @@ class Job(BaseModel):
     """On all machines together."""
     share_with: str | None = None
     """Object store that checkpoints are copied to."""
+    watched: SamplingParameters | None = None
+    """How the model writes at each measurement, for those who look on."""
 
     @property
     def recipe(self) -> "Recipe":
@@ -94,6 +96,7 @@ def run_job(job: Job, folder: Path, *, tell: Callable[["Progress"], None] = lamb
             checkpoints=checkpoints,
             resume_from=found.folder if found else None,
             on_progress=tell,
+            watched=job.watched,
         )
     return _facts(outcome, folder)
 

@@ -4,12 +4,11 @@ What comes in: where the training is, step by step. What it leaves: a bar where 
 measurement of the held-out loss in the run's log, and a progress artifact in the UI.
 """
 
-import time
 from typing import TYPE_CHECKING
-from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from tqdm import tqdm
+
+from tasks.progress_artifact import ProgressArtifact
 
 if TYPE_CHECKING:
     from tasks.modeling.finetuning import Progress
@@ -18,16 +17,13 @@ if TYPE_CHECKING:
 class Reporter:
     """Shows progress while the block runs."""
 
-    SECONDS_BETWEEN_UPDATES = 2.0
-
     def __init__(self) -> None:
         self._bar: tqdm[None] | None = None
-        self._artifact: UUID | None = None
-        self._updated = 0.0
+        self._artifact: ProgressArtifact | None = None
         self._trained: dict[str, float] = {}
 
     def __enter__(self) -> "Reporter":
-        self._artifact = create_progress_artifact(progress=0.0, key="training", description="Steps of the training")  # type: ignore[assignment]
+        self._artifact = ProgressArtifact("training", "Steps of the training")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -44,7 +40,8 @@ class Reporter:
             self._trained = entry
         if "eval_loss" in entry:
             self._tell(progress, entry["eval_loss"])
-        self._update_artifact(progress)
+        if self._artifact is not None:
+            self._artifact.update(progress.step, progress.steps)
 
     def _tell(self, progress: "Progress", eval_loss: float) -> None:
         """A line in the run's log."""
@@ -57,10 +54,5 @@ class Reporter:
         )
         with tqdm.external_write_mode():
             print(f"training: step {progress.step:,} of {progress.steps:,}, held-out loss {eval_loss:.3f}{of_the_step}")
-
-    def _update_artifact(self, progress: "Progress") -> None:
-        now = time.monotonic()
-        last = progress.step == progress.steps
-        if self._artifact is not None and (last or now - self._updated > self.SECONDS_BETWEEN_UPDATES):
-            self._updated = now
-            update_progress_artifact(self._artifact, progress=100.0 * progress.step / progress.steps)
+            for prompt, text in progress.samples:
+                print(f"training: step {progress.step:,} writes {prompt!r} -> {text!r}")

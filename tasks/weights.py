@@ -19,14 +19,15 @@ from prefect.cache_policies import NO_CACHE
 from tasks.caching import content_key
 from tasks.evaluation.losses import draw_losses, losses_markdown
 from tasks.folders import Facts, digest, list_files
-from tasks.parameters import ReleaseParameters, TrainingParameters
+from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
+from tasks.provenance import provenance
 from tasks.references import ModelReference, TokenBlocks, Weights
-from tasks.release import place_of
+from tasks.settings import place_of
 from tasks.torchrun import train_together
 from tasks.training_job import Job, run_job
 from tasks.training_progress import Reporter
 
-VERSION = 2
+VERSION = 3
 _CHANGES_NOTHING = {
     "save_steps",
     "save_total_limit",
@@ -41,7 +42,11 @@ _CHANGES_NOTHING = {
 
 
 def weights_key(
-    tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters | None = None
+    tokens: TokenBlocks,
+    base: ModelReference,
+    training: TrainingParameters,
+    release: ReleaseParameters | None = None,
+    watched: SamplingParameters | None = None,
 ) -> str:
     """The key of the weights: the blocks, the base model and each parameter that changes the training."""
     return digest("weights", VERSION, tokens.sha256, base.sha256, training.model_dump(exclude=_CHANGES_NOTHING))
@@ -54,13 +59,18 @@ def weights_key(
     result_serializer="json",
 )
 def make_weights(
-    tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters
+    tokens: TokenBlocks,
+    base: ModelReference,
+    training: TrainingParameters,
+    release: ReleaseParameters,
+    watched: SamplingParameters,
 ) -> Weights:
     """Fine-tune the base model, from the last checkpoint if there is one; no retry, since what fails would fail again.
 
-    `release` says where `training.share_checkpoints` copies checkpoints to.
+    `release` says where `training.share_checkpoints` copies checkpoints to, `watched` how the model writes at each
+    measurement; neither changes the weights.
     """
-    job = _job(tokens, base, training, release)
+    job = _job(tokens, base, training, release).model_copy(update={"watched": watched})
     with job.checkpoints() as checkpoints, checkpoints.exclusive():
         made = Weights.make(job.key, partial(_fill, job))
         checkpoints.clear()
@@ -123,4 +133,5 @@ def _fill(job: Job, folder: Path) -> Facts:
             facts = run_job(job, folder, tell=reporter.report)
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     (folder / "losses.png").write_bytes(draw_losses(history))
+    (folder / "environment.json").write_text(json.dumps(provenance(), indent=1) + "\n", encoding="utf-8")
     return {**facts, "processes": job.processes, "model_sha256": digest(list_files(folder / "model"))}

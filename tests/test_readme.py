@@ -9,6 +9,7 @@ from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
 from flows.command_line import read_parameters, read_words
+from flows.release import VERBS
 from tasks.settings import ROOT
 from tasks.spintax.__main__ import make_parser
 
@@ -21,8 +22,16 @@ LINES = [line for block in BLOCKS for line in block.splitlines() if line.startsw
 def test_a_command_of_the_readme_is_understood(line: str) -> None:
     _, script, *words = shlex.split(line, comments=True)
     name = script.removeprefix("flows/").removesuffix(".py")
+    if name == "release":
+        verb, *words = words
+        assert read_words(VERBS[verb], words, script=name, verb=verb).parameters
+        return
     flow: Flow[..., Any] = load_flow_from_entrypoint(f"{ROOT / script}:{name}")
-    assert read_words(flow, words).parameters
+    assert read_words(flow.fn, words, script=name).parameters
+
+
+def test_the_readme_names_every_verb_of_a_release() -> None:
+    assert {line.split()[2] for line in LINES if line.startswith("python flows/release.py")} == set(VERBS)
 
 
 EDITOR = [line for block in BLOCKS for line in block.splitlines() if line.startswith("python -m tasks.spintax ")]

@@ -1,18 +1,15 @@
-"""Comparison: samples before and after, side by side, for the terminal and for the UI.
+"""Comparison: samples before and after, side by side, for a model card, and what all tables for people need.
 
-What comes in: samples of the same prompts with the same seeds, in the same order. What it leaves: a table of them, as
-text or as Markdown, in which every prompt stands once.
+What comes in: samples of the same prompts with the same seeds, in the same order. What it leaves: a Markdown table of
+them that no text can break out of.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
-from itertools import groupby
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -23,21 +20,8 @@ class Pair:
     seed: int
     before: str
     after: str
-
-
-def samples_table(pairs: Sequence[Pair], *, width: int = 100) -> str:
-    """The pairs as a table of `width` columns in plain text, a prompt's name beside its first sample."""
-    table = Table(box=box.ASCII2, width=width, show_lines=False)
-    table.add_column("prompt", ratio=2, overflow="fold")
-    table.add_column("before", ratio=4, overflow="fold")
-    table.add_column("after", ratio=4, overflow="fold")
-    for prompt, group in groupby(pairs, key=lambda pair: pair.prompt):
-        for number, pair in enumerate(group):
-            table.add_row(
-                Text(repr(prompt) if number == 0 else ""), Text(one_line(pair.before)), Text(one_line(pair.after))
-            )
-        table.add_section()
-    return plain(table, width=width)
+    flags: tuple[str, ...] = ()
+    """What makes the prompt's samples hard to judge, as sentences."""
 
 
 def samples_markdown(pairs: Sequence[Pair]) -> str:

@@ -1,34 +1,62 @@
 """Losses: the history of a training as a picture and as a table.
 
-What comes in: the entries of the history (`step` with `eval_loss`, or with `loss` and what belongs to it). What it
-leaves: a PNG with both losses over the steps, and Markdown with the picture and a row for each measurement.
+What comes in: the entries of the history (`step` with `eval_loss`, or with `loss` and what belongs to it), and the loss
+floor in nats a token. What it leaves: both losses over the steps with the floor drawn in, as a PNG or as an SVG for a
+page, and Markdown with the picture and a row for each measurement.
 """
 
-from collections.abc import Mapping, Sequence
-from io import BytesIO
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO, StringIO
+from math import isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Entry = Mapping[str, float]
 
 _ROWS = 25
 """Rows of the table, but for the last one: the picture has all of it."""
 
+_LOG = 4
+"""From this ratio of the highest loss to the lowest on, the axis is logarithmic: the end of a training is seen, too."""
 
-def draw_losses(history: Sequence[Entry]) -> bytes:
+_INK = "#010203"
+"""Becomes the colour of the text around an SVG."""
+
+_SERIES = (("loss", "training", "-", "#2f7fd1"), ("eval_loss", "held out", "o-", "#c8641b"))
+"""Name, label, line, and a colour that can be told from white and from black."""
+
+_FLOOR = "#8a63c9"
+
+
+def draw_losses(history: Sequence[Entry], *, floor: float | None = None) -> bytes:
     """A PNG, 900 x 450 pixels: training loss and held-out loss in nats a token over the steps."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4.5), dpi=100, layout="constrained")
-    axes = figure.add_subplot(xlabel="step", ylabel="loss (nats a token)")
-    for name, label, style in (("loss", "training", "-"), ("eval_loss", "held out", "o-")):
-        steps, losses = series(history, name)
-        axes.plot(steps, losses, style, label=label, markersize=4, linewidth=1.5)
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
     png = BytesIO()
-    FigureCanvasAgg(figure).print_png(png)  # type: ignore[no-untyped-call]
+    FigureCanvasAgg(_figure(history, floor, (9, 4.5))).print_png(png)  # type: ignore[no-untyped-call]
     return png.getvalue()
+
+
+def losses_svg(history: Sequence[Entry], *, floor: float | None = None, narrow: bool = False) -> str:
+    """The same as an `<svg>` element for a page, in the page's own font and colour of text, on no background.
+
+    `narrow` is drawn for a phone; the ids of the two differ. The same history gives the same text.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    size, name = ((4.7, 4.2), "narrow") if narrow else ((9.6, 4.2), "wide")
+    svg = StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
+        figure = _figure(history, floor, size, ink=_INK)
+        figure.patch.set_alpha(0)
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(svg, metadata=nothing)  # type: ignore[no-untyped-call]
+    return _inline(svg.getvalue(), f"losses-{name}-")
 
 
 def series(history: Sequence[Entry], name: str) -> tuple[list[int], list[float]]:
@@ -56,3 +84,62 @@ def _row(history: Sequence[Entry], place: int) -> str:
     cells += [f"{trained['loss']:.4f}", f"{trained['learning_rate']:.2e}", f"{trained['grad_norm']:.2f}"]
     cells += [f"{trained['tokens_per_second']:,.0f}"]
     return f"| {' | '.join(cells)} |"
+
+
+def _figure(
+    history: Sequence[Entry], floor: float | None, size: tuple[float, float], *, ink: str = "black"
+) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    for name, label, style, colour in _SERIES:
+        steps, losses = series(history, name)
+        axes.plot(steps, losses, style, color=colour, label=label, markersize=4, linewidth=1.8)
+    if floor is not None:
+        axes.axhline(floor, linestyle="--", linewidth=1.5, color=_FLOOR, label=f"loss floor {floor:.4g}")
+    scale = _scale(axes, [*_losses(history), *([floor] if floor is not None and floor > 0 else [])])
+    axes.set_xlabel("step", color=ink)
+    axes.set_ylabel(f"loss (nats a token{scale})", color=ink)
+    axes.tick_params(colors=ink, which="both")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(ink)
+    axes.grid(alpha=0.2, color=ink)
+    axes.legend(frameon=False, labelcolor=ink)
+    return figure
+
+
+def _losses(history: Sequence[Entry]) -> Iterator[float]:
+    """The losses that can be drawn."""
+    for name, *_ in _SERIES:
+        yield from (loss for loss in series(history, name)[1] if isfinite(loss))
+
+
+def _scale(axes: "Axes", values: Sequence[float]) -> str:
+    """Choose the scale of the losses, and say which where it is not the usual one."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    lowest, highest = min(values, default=0), max(values, default=1)
+    if lowest <= 0 or highest / lowest < _LOG:
+        axes.set_ylim(bottom=min(0, lowest))
+        return ""
+    axes.set_yscale("log")
+    axes.set_ylim(lowest * 0.8, highest * 1.25)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    return ", logarithmic"
+
+
+def _inline(svg: str, prefix: str) -> str:
+    """Only the element, with ids that are its own and without what needs a namespace or a style sheet."""
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", element, flags=re.DOTALL)
+    for gone in (r' width="[^"]*"', r' height="[^"]*"', r' xmlns:xlink="[^"]*"'):
+        element = re.sub(gone, "", element, count=1)
+    element = re.sub(r" font-family: [^;]*;", "", element).replace("xlink:href", "href")
+    element = element.replace('id="', f'id="{prefix}').replace('href="#', f'href="#{prefix}')
+    element = element.replace("url(#", f"url(#{prefix}").replace(_INK, "currentColor")
+    attributes = 'role="img" aria-label="Losses over the steps" style="stroke-linejoin: round"'
+    return element.replace("<svg ", f"<svg {attributes} ", 1).strip()

@@ -22,20 +22,30 @@ from tasks.modeling.adapters import add_adapters, merge_adapters
 from tasks.modeling.blocks import Blocks
 from tasks.modeling.conducting import Schedule
 from tasks.modeling.devices import Precision, choose_precision, memory_explained
+from tasks.modeling.generation import generate, has_room
 from tasks.modeling.happy import TunableGeneration, TuningArgs
 from tasks.modeling.recipes import Recipe
 from tasks.modeling.stopping import delayed_stop
 from tasks.modeling.trainer import BlockTrainer, Checkpoints, check_measured
-from tasks.parameters import TrainingParameters
+from tasks.parameters import SamplingParameters, TrainingParameters
+
+WATCHED = 3
+"""Prompts that the model goes on from in mid-training."""
+
+Write = Callable[[], tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training is; `entry` is the newest entry of the history, None at the steps between."""
+    """Where the training is; `entry` is the newest entry of the history, None at the steps between.
+
+    Beside a held-out loss stand some samples, prompt and text: what the model writes at this step.
+    """
 
     step: int
     steps: int
     entry: dict[str, float] | None = None
+    samples: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,12 @@ def finetune(  # noqa: PLR0913
     checkpoints: Checkpoints | None = None,
     resume_from: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    watched: SamplingParameters | None = None,
 ) -> Outcome:
     """Train `generator` on `train` and save it to `folder`.
+
+    `watched`: at each measurement the model writes one sample for each of the first WATCHED prompts, which changes
+    nothing in the training.
 
     A signal (Ctrl-C, SIGTERM) ends the training after the batch under way: a checkpoint is saved, then the signal takes
     its course.
@@ -83,7 +97,11 @@ def finetune(  # noqa: PLR0913
     sizes = {"batch_size": recipe.batch_size, "block_size": train.ids.shape[1]}
     with tempfile.TemporaryDirectory(prefix="spinneret-") as scratch, memory_explained(training, **sizes):
         args = _tuning_args(training, recipe, precision, scratch)
-        args.train, args.held_out, args.callbacks = train, held_out, (_Watch(on_progress),)
+        args.train, args.held_out, args.callbacks = (
+            train,
+            held_out,
+            (_Watch(on_progress, _writer(generator, training, watched)),),
+        )
         args.checkpoints, args.resume_from = checkpoints, resume_from
         with delayed_stop() as args.stop:
             generator.train("", args=args)
@@ -181,15 +199,34 @@ def _nats_per_document(loss: float, held_out: Blocks, end_of_text: int) -> float
     return loss * int(held_out.lengths.sum()) / documents if documents else None
 
 
+def _writer(generator: TunableGeneration, training: TrainingParameters, watched: SamplingParameters | None) -> Write:
+    """What writes samples in mid-training; a model in shards cannot, unless all processes do."""
+    if watched is None or training.fsdp:
+        return lambda: ()
+    prompts = [prompt for prompt in watched.prompts if has_room(generator, prompt, watched)][:WATCHED]
+    sampling = watched.model_copy(update={"num_samples": 1})
+
+    def write() -> tuple[tuple[str, str], ...]:
+        was_training = generator.model.training
+        samples = generate(generator, prompts, sampling)
+        generator.model.train(was_training)
+        return tuple((sample.prompt, sample.text) for sample in samples)
+
+    return write
+
+
 class _Watch(TrainerCallback):
     """Tells where the training is."""
 
-    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(self, on_progress: Callable[[Progress], None], write: Write) -> None:
         self._on_progress = on_progress
+        self._write = write
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """A new entry of the history."""
-        self._on_progress(Progress(state.global_step, state.max_steps, state.log_history[-1]))
+        entry = state.log_history[-1]
+        samples = self._write() if "eval_loss" in entry and state.is_world_process_zero else ()
+        self._on_progress(Progress(state.global_step, state.max_steps, entry, samples))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """A step."""

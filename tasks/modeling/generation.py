@@ -63,9 +63,34 @@ def sample_seed(seed: int, prompt_index: int, sample_index: int) -> int:
 
 def generate(generator: TunableGeneration, prompts: Sequence[str], sampling: SamplingParameters) -> list[Sample]:
     """`sampling.num_samples` samples of each prompt; InputError before any work where a prompt leaves no room."""
+    return _write(generator, _wanted(prompts, sampling), sampling)
+
+
+def generate_where_it_fits(
+    generator: TunableGeneration, prompts: Sequence[str], sampling: SamplingParameters
+) -> list[Sample]:
+    """As `generate`; after a prompt that leaves no room nothing is written, and its samples have an empty text.
+
+    InputError where all of them are such.
+    """
+    fitting = {prompt for prompt in prompts if has_room(generator, prompt, sampling)} or set(prompts)
+    wanted = _wanted(prompts, sampling)
+    written = iter(_write(generator, [one for one in wanted if one[0] in fitting], sampling))
+    return [next(written) if prompt in fitting else Sample(prompt, seed, "", prompt) for prompt, seed in wanted]
+
+
+def has_room(generator: TunableGeneration, prompt: str, sampling: SamplingParameters) -> bool:
+    """Whether prompt and text fit into the context of the model."""
+    try:
+        _encode(generator, prompt, sampling.max_length)
+    except InputError:
+        return False
+    return True
+
+
+def _wanted(prompts: Sequence[str], sampling: SamplingParameters) -> list[tuple[str, int]]:
     places = [(number, index) for number in range(len(prompts)) for index in range(sampling.num_samples)]
-    wanted = [(prompts[number], sample_seed(sampling.seed, number, index)) for number, index in places]
-    return _write(generator, wanted, sampling)
+    return [(prompts[number], sample_seed(sampling.seed, number, index)) for number, index in places]
 
 
 def generate_again(generator: TunableGeneration, prompt: str, seed: int, sampling: SamplingParameters) -> Sample:

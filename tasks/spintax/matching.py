@@ -9,6 +9,8 @@ once for each offset: no text takes exponential time. Ambiguous, large and deep 
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
 
 from tasks.spintax.nodes import GROUP, SEQUENCE
 from tasks.spintax.tree import Tree
@@ -42,12 +44,23 @@ class Matcher:
 
     def __init__(self, tree: Tree) -> None:
         slots = [child for child in tree.children(0) if tree.kinds[child] == GROUP]
-        self._match = re.compile(_pattern(tree, set(slots))).fullmatch
+        self._pattern = _pattern(tree, set(slots))
+        self._match = re.compile(self._pattern).fullmatch
         self._options = [_Options(tree, slot) for slot in slots]
 
     def contains(self, text: str) -> bool:
         """Tell whether some derivation is `text`."""
         return self._match(text) is not None
+
+    def begins(self, text: str) -> bool:
+        """Tell whether some derivation begins with `text`."""
+        return self._partial.fullmatch(text, partial=True) is not None
+
+    @cached_property
+    def _partial(self) -> Any:
+        import regex  # knows partial matches, which `re` does not
+
+        return regex.compile(self._pattern)
 
     def choices(self, text: str) -> tuple[int, ...] | None:
         """Return which option each slot takes in the derivation that is `text`, None where none is."""

@@ -188,6 +188,13 @@ class Template:
 
     __contains__ = contains
 
+    def begins(self, text: str) -> bool | None:
+        """Return whether some variant begins with `text`; None where only a complete text can be looked up.
+
+        That is where the template is very large or deep, or two derivations are the same text.
+        """
+        return None if self._matcher is None else self._matcher.begins(text)
+
     def index_of(self, text: str) -> int | None:
         """Return the lowest index whose derivation is `text`, or None.
 

@@ -28,7 +28,11 @@ TINY = {
 }
 
 
-@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
+@pytest.mark.parametrize(
+    "deployment",
+    DEPLOYMENTS,
+    ids=lambda deployment: f"{deployment['entrypoint'].rpartition(':')[2]}/{deployment['name']}",
+)
 def test_a_deployments_parameters_pass_through_its_flow(
     deployment: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +74,7 @@ def server(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_train_on_the_gpu_pool_runs_when_it_is_triggered(server: dict[str, str], tmp_path: Path) -> None:
     prefect(server, "work-pool", "create", "gpu", "--type", "process")
     prefect(server, "work-pool", "set-concurrency-limit", "gpu", "1")
+    prefect(server, "work-pool", "create", "cpu", "--type", "process")
     prefect(server, "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu", "--limit", "1"]
     worker = GuardedChild.start(command, server, tmp_path / "worker.log")

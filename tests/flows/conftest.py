@@ -40,7 +40,7 @@ def tiny(store: Path) -> dict[str, Group]:
     return {
         "corpus": CorpusParameters(template=TEMPLATE),
         "training": TrainingParameters(max_steps=3),
-        "sampling": SamplingParameters(prompts=("a d", "b"), num_samples=1, max_length=8),
+        "sampling": SamplingParameters(prompts=("a d", "b"), held_out_prompts=1, num_samples=1, max_length=8),
         "release": ReleaseParameters(destination=str(store), name="tiny"),
     }
 

@@ -112,11 +112,16 @@ def test_a_run_ends_well_leaves_no_process_and_the_same_run_again_is_quick(
     assert "Traceback" not in first.said
     assert "WARNING" not in first.said
     assert "release        " in first.said
-    assert recorded_states() == {"train": ["COMPLETED"], "prepare": ["COMPLETED"], "finetune": ["COMPLETED"]}
+    assert recorded_states() == {
+        "train": ["COMPLETED"],
+        "prepare": ["COMPLETED"],
+        "finetune": ["COMPLETED"],
+        "evaluate": ["COMPLETED"],
+    }
     second = start("train", *TINY, "--training.max-steps", "3")
     assert second.process.wait(200) == 0, second.said
     assert second.running() == []
-    assert second.said.count("Finished in state Cached") == 7
+    assert second.said.count("Finished in state Cached") == 11
     assert "cached, nothing uploaded" in second.said
 
 

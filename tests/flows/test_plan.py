@@ -79,12 +79,12 @@ def test_several_processes_and_adapters_are_counted_and_not_timed() -> None:
 
 
 def test_plan_and_json_are_switches_of_train_only() -> None:
-    told = read_words(train, ["--plan", "--json", "--training.batch-size", "2"])
+    told = read_words(train.fn, ["--plan", "--json", "--training.batch-size", "2"], script="train")
     assert told.switches == {"plan", "json"}
     assert set(told.parameters) == {"corpus", "tokens", "model", "training", "sampling", "release"}
-    assert read_words(train, []).switches == frozenset()
+    assert read_words(train.fn, [], script="train").switches == frozenset()
     with pytest.raises(InputError, match="Unknown option: --plan"):
-        read_words(prepare, ["--plan"])
+        read_words(prepare.fn, ["--plan"], script="prepare")
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,10 @@ BAD: list[tuple[dict[str, Group], str]] = [
     ({"tokens": TokenParameters(block_size=4096)}, r"^--tokens\.block-size 4,096 is more than the 512 positions"),
     ({"corpus": CorpusParameters(template="always the same")}, r"^a corpus of at least 2 distinct documents is needed"),
     ({"sampling": SamplingParameters(prompts=("a",), max_length=512)}, r"^The prompt 'a' .*--sampling\.max-length 512"),
-    ({"sampling": SamplingParameters(prompts=("a d " * 400,))}, r"^The prompt 'a d a d .*shorten the prompt"),
+    (
+        {"sampling": SamplingParameters(prompts=("a d " * 400,), held_out_prompts=0)},
+        r"^The prompt 'a d a d .*shorten the prompt",
+    ),
     ({"model": ModelParameters(name="no such model")}, r"^--model\.name no such model: there is no such folder"),
     ({"model": ModelParameters(name="/nowhere/tiny@latest")}, r"^/nowhere holds no releases"),
     ({"model": ModelParameters(type="GPT2")}, r"^--model\.name scratch-tiny is a GPT-Neo model"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from flows.prepare import prepare
 from flows.sample import sample, summary, write
 from flows.train import summary as train_summary
 from flows.train import train
+from tasks.comparison import read_figures
 from tasks.evaluation.corpus_report import report_markdown
+from tasks.evaluation.prompts import NO_ROOM
 from tasks.folders import read_manifest
 from tasks.parameters import Group, ModelParameters, ReleaseParameters, SampledModelParameters, SamplingParameters
 from tasks.references import ModelReference
+from tasks.registry import list_releases
 from tasks.release import fetch_release, latest
 from tasks.report import read_report
-from tasks.samples import read_samples
-from tasks.settings import settings
+from tasks.samples import read_prompts, read_samples
+from tasks.settings import ROOT, settings
 from tests.flows import asking
 from tests.flows.conftest import TEMPLATE, Run, run_of, run_train
 
@@ -40,37 +44,56 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
 
 def test_a_run_leaves_each_stage_whole(first: Run) -> None:
     stages = {path.name: list(path.iterdir()) for path in (first.place / "data").iterdir()}
+    [report] = stages.pop("reports")
+    assert report.name == f"tiny-{first.left.release.version[:12]}.html"
     assert {name: len(made) for name, made in stages.items()} == {
         "corpus": 1, "base": 1, "tokens": 1, "report": 1, "weights": 1, "checkpoints": 0, "samples": 2, "release": 1,
+        "heldout": 2, "comparison": 1,
     }  # fmt: skip
     assert all(read_manifest(folder) is not None for made in stages.values() for folder in made)
-    assert first.left.weights.steps == 3
-    assert first.left.weights.loss_after < first.left.weights.loss_before
+    assert first.left.lineage.weights.steps == 3
+    assert first.left.lineage.weights.loss_after < first.left.lineage.weights.loss_before
 
 
 def test_a_run_leaves_a_release_that_says_what_it_is(again: Run) -> None:
     fetched = fetch_release(latest(release_of(again)))
     assert fetched.version == again.left.release.version
     assert {path.name for path in fetched.folder.iterdir()} >= {
-        "README.md", "config.json", "model.safetensors", "parameters.yaml", "samples.json", "templates.json",
-        "tokenizer.json",
+        "README.md", "config.json", "generation_config.json", "history.json", "model.safetensors", "parameters.yaml",
+        "release.json", "report.html", "samples.json", "templates.json", "tokenizer.json",
     }  # fmt: skip
     assert json.loads((fetched.folder / "templates.json").read_text())[0]["template"] == TEMPLATE
     pairs = json.loads((fetched.folder / "samples.json").read_text())
     assert [(pair["prompt"], set(pair)) for pair in pairs] == [
-        (prompt, {"prompt", "seed", "before", "after"}) for prompt in ("a d", "b")
+        (prompt, {"prompt", "seed", "before", "after", "flags"}) for prompt in ("a d", "b", "c")
     ]
     held = "".join(path.read_text() for path in fetched.folder.glob("*.[jmy]*") if path.name != "tokenizer.json")
     assert str(again.place.parent.parent) not in held, "a release holds no path of the machine that made it"
 
 
+def test_a_release_states_its_figures_and_what_it_was_made_with(again: Run) -> None:
+    listed = list_releases(release=release_of(again))
+    facts, weights = listed.versions[0].facts, again.left.lineage.weights
+    assert facts["loss_after"] == weights.loss_after
+    assert facts["loss_floor"] == again.left.lineage.report.floor
+    assert facts["corpus"]["documents"] == 36
+    assert facts["weights_sha256"] == weights.model_sha256
+    assert facts["libraries"]["torch"].startswith("2.13")
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert facts["git_commit"] == (commit.stdout.strip() or None)
+    card = (fetch_release(latest(release_of(again))).folder / "README.md").read_text()
+    assert f"{weights.loss_after:.4f} nats a token" in card
+    assert str(facts["git_commit"]) in card
+
+
 def test_the_samples_before_and_after_have_the_same_prompts_and_seeds(first: Run) -> None:
     folder = first.place / "data" / "samples"
     before, after = (
-        json.loads((folder / made.key / "samples.json").read_text()) for made in (first.left.before, first.left.after)
+        json.loads((folder / made.key / "samples.json").read_text())
+        for made in (first.left.lineage.before, first.left.lineage.after)
     )
     assert [(one["prompt"], one["seed"]) for one in before] == [(one["prompt"], one["seed"]) for one in after]
-    assert len(before) == 2
+    assert len(before) == 3
 
 
 def test_the_second_time_every_stage_is_cached_and_nothing_is_written(again: Run) -> None:
@@ -80,25 +103,62 @@ def test_the_second_time_every_stage_is_cached_and_nothing_is_written(again: Run
         "check destination": ["Completed"], "make corpus": ["Cached"],
         "make base model": ["Cached"], "make tokens": ["Cached"],
         "save preprocessed data": ["Completed"], "make report": ["Cached"], "show report": ["Completed"],
-        "make samples": ["Cached", "Cached"], "make weights": ["Cached"], "show training": ["Completed"],
-        "compare samples": ["Completed"], "publish release": ["Completed"],
+        "make samples": ["Cached", "Cached", "Cached"], "make weights": ["Cached"], "show training": ["Completed"],
+        "find champion": ["Completed"], "measure held-out losses": ["Cached", "Cached"], "compare models": ["Cached"],
+        "show comparison": ["Completed"], "publish release": ["Completed"],
     }  # fmt: skip
     assert stamps(settings().data) == kept
     assert second.left.release.uploaded_files == 0
     assert second.left.release.version == again.left.release.version
 
 
+def test_the_first_release_that_beats_the_base_model_is_the_champion(again: Run) -> None:
+    assert again.left.release.champion
+    verdict = read_figures(again.left.lineage.comparison).verdict
+    assert (verdict.promote, verdict.opponent) == (True, "base model")
+    assert verdict.comparison.documents == again.left.lineage.corpus.eval_documents
+
+
+@pytest.mark.slow
+def test_a_prompt_that_leaves_no_room_is_flagged_and_the_others_are_written(again: Run) -> None:
+    sampling = SamplingParameters(prompts=("a d", "a d " * 400), held_out_prompts=0, num_samples=1, max_length=8)
+    second = run_train(again.place, {**again.told, "sampling": sampling})
+    short, long = read_prompts(second.left.lineage.after)
+    assert short.flags == ()
+    assert NO_ROOM in long.flags
+    assert [bool(one["text"]) for one in read_samples(second.left.lineage.after)] == [True, False]
+
+
+def test_a_refusal_is_a_completed_run_that_says_why_and_leaves_the_champion(again: Run) -> None:
+    strict = release_of(again).model_copy(update={"max_loss": 0.001})
+    second = run_train(again.place, {**again.told, "release": strict})
+    assert not second.left.release.champion
+    assert second.left.release.version != again.left.release.version
+    named = {one.alias: one.version for one in list_releases(release=strict).aliases}
+    assert named == {"latest": second.left.release.version, "champion": again.left.release.version}
+    [summary] = asking.read_artifacts(second.id, "summary")
+    assert "max_loss" in str(summary.data).replace("&#95;", "_")
+    report = fetch_release(latest(strict)).folder / "report.html"
+    assert "max_loss" in report.read_text()
+
+
+@pytest.mark.slow
+def test_with_the_gate_off_every_version_is_the_champion(again: Run) -> None:
+    off = release_of(again).model_copy(update={"max_loss": 0.001, "gate": "off"})
+    assert run_train(again.place, {**again.told, "release": off}).left.release.champion
+
+
 @pytest.mark.slow
 def test_a_file_that_was_altered_is_made_again_and_the_rest_is_cached(again: Run) -> None:
-    preview = again.left.weights.folder / "history.json"
+    preview = again.left.lineage.weights.folder / "history.json"
     before = json.loads(preview.read_text())
     preview.write_text("[]")
     second = run_train(again.place, again.told)
     ended = asking.states(second.id)
     assert ended.pop("make weights") == ["Completed"]
     assert ended["make tokens"] == ["Cached"]
-    assert ended["make samples"] == ["Cached", "Cached"], "the same training gives the same weights"
-    assert second.left.weights.model_sha256 == again.left.weights.model_sha256
+    assert ended["make samples"] == ["Cached"] * 3, "the same training gives the same weights"
+    assert second.left.lineage.weights.model_sha256 == again.left.lineage.weights.model_sha256
     assert len(json.loads(preview.read_text())) == len(before)
 
 
@@ -115,34 +175,37 @@ def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first
     [shown] = asking.read_artifacts(first.id, "samples")
     assert isinstance(shown.data, str)
     assert shown.type == "markdown"
-    assert "| prompt | before | after |" in shown.data
-    assert f"{first.left.weights.loss_after:.3f} after training" in shown.data
+    assert "| prompt | base model | challenger |" in shown.data
+    [summary] = asking.read_artifacts(first.id, "summary")
+    assert "beats the base model" in str(summary.data)
+    [metrics] = asking.read_artifacts(first.id, "metrics")
+    assert "perplexity" in str(metrics.data)
+    [link] = asking.read_artifacts(first.id, "release")
+    assert first.left.release.uri in str(link.data)
     [losses] = asking.read_artifacts(first.id, "losses")
     assert str(losses.data).startswith("![losses over the steps](data:image/png;base64,iVBOR")
-    assert f"| 3 | {first.left.weights.loss_after:.4f} |" in str(losses.data)
+    assert f"| 3 | {first.left.lineage.weights.loss_after:.4f} |" in str(losses.data)
     [progress] = asking.read_artifacts(first.id, "training")
     assert (progress.type, progress.data) == ("progress", 100)
 
 
 def test_the_ui_shows_the_corpus_report_and_so_it_does_where_everything_was_done_before(again: Run) -> None:
-    report = read_report(again.left.report)
+    report = read_report(again.left.lineage.report)
     assert report.floor.nats_per_document == pytest.approx(math.log(36))
-    assert again.left.report.floor == report.floor.nats_per_token
+    assert again.left.lineage.report.floor == report.floor.nats_per_token
     [shown] = asking.read_artifacts(again.id, "corpus-report")
     assert (shown.type, shown.data) == ("markdown", report_markdown(report))
-    made = stamps(again.left.report.folder)
+    made = stamps(again.left.lineage.report.folder)
     prepared = prepare(corpus=again.told["corpus"], training=again.told["training"], return_state=True)
-    assert prepared.result().report == again.left.report
-    assert stamps(again.left.report.folder) == made, "it is shown again, not made again"
+    assert prepared.result().report == again.left.lineage.report
+    assert stamps(again.left.lineage.report.folder) == made, "it is shown again, not made again"
     [shown_again] = asking.read_artifacts(run_of(prepared), "corpus-report")
     assert shown_again.data == shown.data
 
 
 def test_the_summary_tells_the_loss_floor_where_there_is_one(again: Run) -> None:
-    floor = again.left.report.floor
-    assert f"; the loss floor of the templates is {floor:.3f}\n" in train_summary(again.left)
-    without = again.left.report.model_copy(update={"floor": None})
-    assert "floor" not in train_summary(again.left.model_copy(update={"report": without}))
+    assert read_figures(again.left.lineage.comparison).floor == pytest.approx(math.log(36))
+    assert "floor" in train_summary(again.left)
 
 
 def test_the_summary_shows_the_samples_and_how_to_use_the_release(again: Run) -> None:
@@ -167,7 +230,8 @@ def test_the_newest_release_writes_and_the_same_seed_writes_the_same(again: Run)
 def test_the_release_writes_what_the_run_showed_after_training(again: Run) -> None:
     sampling = again.told["sampling"]
     assert isinstance(sampling, SamplingParameters)
-    assert write((), sampling=sampling, release=release_of(again)).samples == read_samples(again.left.after)
+    written = write((), sampling=sampling, release=release_of(again)).samples
+    assert written == read_samples(again.left.lineage.after)[: len(written)], "those of held-out documents come last"
 
 
 def test_prompts_given_to_sample_come_before_those_of_the_parameters(again: Run) -> None:
@@ -190,23 +254,23 @@ def test_the_parameters_of_a_release_repeat_the_run(again: Run) -> None:
     assert training["max_steps"] == 3
     assert training["adam_beta2"] == 0.999  # defaults too: they may change, the run may not
     second = run_train(again.place, told)
-    assert second.left.weights == again.left.weights
+    assert second.left.lineage.weights == again.left.lineage.weights
     assert second.left.release.version == again.left.release.version
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "release"])
 def test_training_goes_on_from_a_folder_or_a_release(kind: str, again: Run) -> None:
-    name = latest(release_of(again)) if kind == "release" else str(again.left.weights.folder / "model")
+    name = latest(release_of(again)) if kind == "release" else str(again.left.lineage.weights.folder / "model")
     told: dict[str, Group] = {**again.told, "model": ModelParameters(name=name)}
     second = run_train(again.place, told)
-    assert second.left.weights.loss_before == pytest.approx(again.left.weights.loss_after, rel=1e-4)
-    assert second.left.weights.key != again.left.weights.key
+    assert second.left.lineage.weights.loss_before == pytest.approx(again.left.lineage.weights.loss_after, rel=1e-4)
+    assert second.left.lineage.weights.key != again.left.lineage.weights.key
     assert second.left.release.version != again.left.release.version
 
 
 def test_a_folder_can_be_sampled(again: Run) -> None:
-    name = str(again.left.weights.folder / "model")
+    name = str(again.left.lineage.weights.folder / "model")
     written = write((), model=SampledModelParameters(name=name), sampling=SAMPLING)
     assert written.valid is None, "a folder of a model has no template"
     assert len(written.samples) == 2
@@ -214,7 +278,7 @@ def test_a_folder_can_be_sampled(again: Run) -> None:
 
 def test_references_hold_no_path(first: Run) -> None:
     results: list[dict[str, Any]] = [json.loads(path.read_text()) for path in (first.place / "results").iterdir()]
-    assert len(results) == 7
+    assert len(results) == 10
     text = "".join(json.dumps(result["result"]) for result in results)
     assert str(first.place) not in text
     assert ModelReference.model_fields["path"].default is None

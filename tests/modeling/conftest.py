@@ -16,7 +16,7 @@ from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.recipes import Recipe, choose_recipe
 from tasks.modeling.tokenization import load_tokenizer, tokenize
 from tasks.modeling.trainer import Checkpoints
-from tasks.parameters import TrainingParameters
+from tasks.parameters import SamplingParameters, TrainingParameters
 from tests.plain_rows import blocks_of, pack, rows
 
 SHAPE = Shape(hidden_size=32, layer_pairs=1, heads=4, positions=128, vocabulary=320)
@@ -126,6 +126,7 @@ def train_model(
     checkpoints: Checkpoints | None = None,
     resume_from: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    watched: SamplingParameters | None = None,
     **values: Any,
 ) -> Trained:
     """Load `base`, fine-tune it as a pretrained model with these training parameters and save it to `place`."""
@@ -134,7 +135,7 @@ def train_model(
     recipe = choose_recipe(training, preset=None, blocks=len(some_rows))
     outcome = finetune(
         generator, blocks_of(some_rows), blocks_of(held_out), place, training=training, recipe=recipe,
-        checkpoints=checkpoints, resume_from=resume_from, on_progress=on_progress,
+        checkpoints=checkpoints, resume_from=resume_from, on_progress=on_progress, watched=watched,
     )  # fmt: skip
     return generator, outcome
 

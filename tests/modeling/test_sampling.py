@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tasks.errors import InputError
-from tasks.modeling.generation import Sample, generate, generate_again
+from tasks.modeling.generation import Sample, generate, generate_again, generate_where_it_fits
 from tasks.modeling.happy import TunableGeneration
 from tasks.parameters import SamplingParameters
 from tests.modeling.conftest import SENTENCE, SHAPE
@@ -184,3 +184,15 @@ def log_probability(generator: TunableGeneration, written: list[int]) -> float:
     with torch.no_grad():
         logits = generator.model(torch.tensor([prompt + written])).logits[0, len(prompt) - 1 : -1]
     return float(torch.log_softmax(logits, dim=-1).gather(1, torch.tensor(written)[:, None]).sum())
+
+
+def test_where_a_prompt_leaves_no_room_the_others_are_written_with_the_same_seeds(neo: TunableGeneration) -> None:
+    long, sampling = "you can " * 200, SamplingParameters(num_samples=2, max_length=4)
+    written = generate_where_it_fits(neo, [PROMPT, long, "we"], sampling)
+    assert [(one.prompt, bool(one.text)) for one in written] == [
+        (PROMPT, True), (PROMPT, True), (long, False), (long, False), ("we", True), ("we", True),
+    ]  # fmt: skip
+    assert written[:2] == generate(neo, [PROMPT], sampling)
+    assert written[4] == generate_again(neo, "we", written[4].seed, sampling)
+    with pytest.raises(InputError, match="more than the 128 tokens"):
+        generate_where_it_fits(neo, [long], sampling)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from tasks.modeling.base_models import build
 from tasks.modeling.blocks import Blocks
 from tasks.modeling.finetuning import Progress, finetune
 from tasks.modeling.happy import TunableGeneration
-from tasks.parameters import TrainingParameters
+from tasks.parameters import SamplingParameters, TrainingParameters
 from tests.circumstances import no_file_larger_than
 from tests.modeling.conftest import FITTING, SHAPE, Trained, float64_loss, train_model
 from tests.plain_rows import blocks_of
@@ -108,6 +109,35 @@ def test_the_history_is_kept_and_progress_is_told_step_by_step(
     assert [one.step for one in told if one.entry is None] == list(range(1, 21))
     assert [one.entry for one in told if one.entry is not None] == outcome.history
     assert {one.steps for one in told} == {20}
+
+
+@pytest.mark.parametrize("lora_rank", [None, 2])
+def test_one_can_watch_what_it_writes_and_the_weights_stay_the_same_bit_by_bit(
+    gpt2_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path, lora_rank: int | None
+) -> None:
+    watched = SamplingParameters(prompts=("you can", "we", "anyone", "more"), num_samples=3, max_length=5)
+    written: dict[int, tuple[tuple[str, str], ...]] = {}
+
+    def watch(progress: Progress) -> None:
+        if progress.samples:
+            written[progress.step] = progress.samples
+
+    told: dict[str, Any] = {
+        "max_steps": 4,
+        "eval_steps": 2,
+        "lora_rank": lora_rank,
+        "learning_rate": 3e-2,
+        "kind": "GPT2",
+    }
+    seen, _ = train_model(
+        gpt2_folder, train_rows, eval_rows, tmp_path / "a", watched=watched, on_progress=watch, **told
+    )
+    unseen, _ = train_model(gpt2_folder, train_rows, eval_rows, tmp_path / "b", **told)
+    assert set(written) == {0, 2, 4}
+    assert [prompt for prompt, _ in written[0]] == ["you can", "we", "anyone"]
+    assert written[0] != written[4]
+    for one, other in zip(seen.model.parameters(), unseen.model.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_loss_that_is_no_number_ends_in_an_input_error(train: Callable[..., Trained], tmp_path: Path) -> None:

@@ -300,3 +300,19 @@ def test_import_brings_in_nothing_heavy() -> None:
     code = f"import sys, tasks.spintax; {use}; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SEED.parents[2])
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("text", ["{a|b} {c|d{e|f}} x", "{a|} {b|c}", "x", "{a.b|a+b}{|(c)} $"])
+def test_begins_tells_what_some_variant_begins_with(text: str) -> None:
+    template = Template.parse(text)
+    variants = list(template)
+    prefixes = {variant[:end] for variant in variants for end in range(len(variant) + 1)}
+    letters = sorted(set("".join(variants)) | {"?"})
+    for prefix in prefixes:
+        assert template.begins(prefix)
+        for letter in letters:
+            assert template.begins(prefix + letter) == (prefix + letter in prefixes)
+
+
+def test_begins_does_not_guess_where_variants_coincide() -> None:
+    assert Template.parse("{a|a b}{ b|}").begins("a") is None

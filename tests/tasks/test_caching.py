@@ -80,11 +80,14 @@ def manifest_deleted(folder: Path) -> None:
 def test_what_is_gone_or_altered_is_made_again(damage: Callable[[Path], None]) -> None:
     made = make_corpus(TYPED)
     whole = read_manifest(made.folder)
+    assert whole is not None
     damage(made.folder)
     again = make_corpus(TYPED, return_state=True)
     assert again.name == "Completed"
     assert again.result() == made
-    assert read_manifest(made.folder) == whole
+    mended = read_manifest(made.folder)
+    assert mended is not None
+    assert mended["files"] == whole["files"]
     assert state_of(TYPED) == "Cached"
 
 

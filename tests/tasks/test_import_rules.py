@@ -14,7 +14,7 @@ ROOMS = ("spintax", "dataset", "modeling", "evaluation", "storage")
 FILES = [path for room in ROOMS for path in sorted((ROOT / "tasks" / room).rglob("*.py"))]
 COATS = sorted((ROOT / "tasks").glob("*.py"))
 FLOWS = sorted((ROOT / "flows").glob("*.py"))
-OPEN_TO_ALL = {"tasks.disk", "tasks.errors", "tasks.guarded_child", "tasks.parameters"}
+OPEN_TO_ALL = {"tasks.disk", "tasks.errors", "tasks.guarded_child", "tasks.parameters", "tasks.units"}
 OWNERS = {
     "torch": "modeling",
     "transformers": "modeling",

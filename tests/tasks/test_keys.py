@@ -34,8 +34,8 @@ def test_golden_keys(tmp_path: Path) -> None:
         "2ab72ad44d439d8f",
         "4142c67060adcd67",
         "668d00ba05d47561",
-        "f491fc5ec8f7b6b7",
-        "dbc5a0fac3158c34",
+        "e725f13535e58d94",
+        "448b2d75ea29d986",
         "d5ed1bb0267a9ee2",
     ]
     assert all(len(key or "") == 64 for key in keys)
@@ -118,7 +118,8 @@ def test_each_other_training_parameter_changes_the_weights() -> None:
 
 def test_each_sampling_parameter_changes_the_samples() -> None:
     other = {
-        "prompts": ("x",), "num_samples": 1, "seed": 1, "min_length": 2, "max_length": 9, "do_sample": False,
+        "prompts": ("x",), "held_out_prompts": 0, "num_samples": 1, "seed": 1, "min_length": 2, "max_length": 9,
+        "do_sample": False,
         "early_stopping": True, "num_beams": 2, "temperature": 1.0, "top_k": 1, "top_p": 0.5,
         "no_repeat_ngram_size": 2, "bad_words": ("no",),
     }  # fmt: skip

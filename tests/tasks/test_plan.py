@@ -15,9 +15,10 @@ from transformers import Trainer, TrainingArguments
 from tasks.modeling.schedule import count_steps, count_warmup_steps, steps_per_epoch
 from tasks.parameters import SamplingParameters, TrainingParameters
 from tasks.plan import Memory, Plan, Size, Steps, Time
-from tasks.plan_text import duration, plan_text, size
+from tasks.plan_text import plan_text
 from tasks.plan_warnings import warn
 from tasks.settings import settings
+from tasks.units import duration, size
 from tests.tasks import making
 
 KNOWN = SamplingParameters(prompts=("a c",))

@@ -8,7 +8,10 @@ from tasks.references import Corpus, ModelReference, Package, Reference, Release
 from tasks.settings import settings
 from tests.tasks import making
 
-RELEASE = Release(name="n", destination="d", version="v" * 64, uri="d/n@v", files=2, bytes=1000, uploaded_files=1)
+RELEASE = Release(
+    name="n", destination="d", version="v" * 64, uri="d/n@v", files=2, bytes=5_000_000, uploaded_files=1,
+    uploaded_bytes=3 * 2**20, copied_files=0, seconds=2.0, champion=True,
+)  # fmt: skip
 
 
 def fill(folder: Path) -> Facts:
@@ -97,5 +100,7 @@ def test_descriptions_count() -> None:
     assert "6.000 before, 5.500 after" in making.weights().describe()
     assert Samples(key="k", sha256="s", count=3, valid=None).describe() == "3 samples"
     assert Samples(key="k", sha256="s", count=3, valid=1).describe() == "3 samples, 1 of them sentences of the template"
-    assert RELEASE.describe() == "d/n@v (2 files, 1,000 bytes; 1 files uploaded)"
+    assert RELEASE.describe() == "d/n@v (2 files, 5,000,000 bytes; 1 file uploaded, 3.0 MiB in 2.0 s, 1.5 MiB/s)"
+    copied = RELEASE.model_copy(update={"copied_files": 1})
+    assert "1 file uploaded, 1 file copied inside the store, 3.0 MiB" in copied.describe()
     assert "cached, nothing uploaded" in RELEASE.model_copy(update={"uploaded_files": 0}).describe()

@@ -1,0 +1,71 @@
+"""Champion: the version that a new one has to beat.
+
+What comes in: where releases go, and the weights that were just trained. What it leaves: the model that the alias
+`champion` names, fetched and verified, or nothing where there is none. Where the alias names these very weights (the
+same run once more), it is the version that the alias named before, so that both runs come to the same verdict.
+"""
+
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.caching import retry_can_help
+from tasks.errors import InputError
+from tasks.parameters import ReleaseParameters
+from tasks.references import ModelReference, Weights
+from tasks.registry import CHAMPION
+from tasks.release import fetch_release
+from tasks.settings import place_of
+
+if TYPE_CHECKING:
+    from tasks.storage.store import Store
+
+
+@task(
+    name="find champion",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=[2, 5],
+    retry_condition_fn=retry_can_help,
+)
+def find_champion(release: ReleaseParameters, weights: Weights, model_type: str) -> ModelReference | None:
+    """The champion as a model whose `sha256` is its version. None where there is none or it is damaged, and says so."""
+    from tasks.storage.destination import open_store, parse_destination
+
+    with open_store(parse_destination(place_of(release.destination))) as store:
+        version = _version(store, release.name, weights)
+    if version is None:
+        print("champion: there is none yet; the base model is what has to be beaten")
+        return None
+    name = f"{release.destination.rstrip('/')}/{release.name}@{version}"
+    try:
+        fetched = fetch_release(name)
+    except InputError as error:
+        print(f"champion: it cannot be compared with ({error}); the base model is what has to be beaten")
+        return None
+    print(f"champion: {release.name}@{version[:12]}")
+    return ModelReference.in_folder(fetched.folder, name=f"{release.name}@{version}", type=model_type, sha256=version)
+
+
+def _version(store: "Store", name: str, weights: Weights) -> str | None:
+    from tasks.storage.aliases import read_alias
+
+    alias = read_alias(store, name, CHAMPION)
+    if alias is None or not _holds(store, name, alias.version, weights):
+        return None if alias is None else alias.version
+    return None if alias.before is None else alias.before.version
+
+
+def _holds(store: "Store", name: str, version: str, weights: Weights) -> bool:
+    """Whether a version has these very weights."""
+    from tasks.storage.fetch import read_manifest
+    from tasks.storage.survey import read_facts
+
+    try:
+        manifest = read_manifest(store, name, version)
+    except InputError:
+        return False
+    with store.explained():
+        return read_facts(store, manifest).get("weights_sha256") == weights.model_sha256

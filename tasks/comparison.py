@@ -1,0 +1,115 @@
+"""Comparison: what base model, challenger and champion wrote and lost in, the verdict out.
+
+What comes in: contenders (references to samples and held-out losses), the corpus and its report, the limits of the
+gate. What it leaves: `data/comparison/<key>/comparison.json`, and in the UI a summary with the reasons of the verdict,
+and tables of metrics and samples. A refusal is a verdict, not a failure.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tasks.caching import content_key
+from tasks.corpus import load_templates
+from tasks.dataset import read_jsonl_documents
+from tasks.evaluation import run_figures
+from tasks.evaluation.gate import Guards
+from tasks.evaluation.heldout import HeldOutLosses
+from tasks.evaluation.run_figures import RunFigures
+from tasks.evaluation.run_text import metrics_markdown, samples_markdown, summary_markdown, verdict_text
+from tasks.folders import Facts, digest
+from tasks.heldout import read_heldout
+from tasks.parameters import ReleaseParameters
+from tasks.references import Comparison, Contender, Corpus, Report
+from tasks.report import read_report
+from tasks.samples import read_prompts, read_samples
+
+VERSION = 1
+
+
+def comparison_key(
+    contenders: tuple[Contender, ...], corpus: Corpus, report: Report, release: ReleaseParameters
+) -> str:
+    """The key: what the contenders wrote and lost, their names, the corpus, and the limits of the gate."""
+    of_each = [(one.role, _name(one), one.samples.sha256, one.heldout.sha256) for one in contenders]
+    return digest(
+        "comparison", VERSION, of_each, corpus.sha256, report.sha256, release.gate, _guards(release).model_dump()
+    )
+
+
+@task(
+    name="compare models",
+    cache_policy=content_key(Comparison, comparison_key),
+    persist_result=True,
+    result_serializer="json",
+)
+def compare_models(
+    contenders: tuple[Contender, ...], corpus: Corpus, report: Report, release: ReleaseParameters
+) -> Comparison:
+    """Measure the contenders, and decide whether the challenger may become the champion."""
+    key = comparison_key(contenders, corpus, report, release)
+    return Comparison.make(key, partial(_fill, contenders, corpus, report, release))
+
+
+@task(name="show comparison", cache_policy=NO_CACHE, persist_result=False)
+def show_comparison(comparison: Comparison) -> None:
+    """Tell the verdict in the log and show metrics and samples in the UI, in every run."""
+    figures = read_figures(comparison)
+    for line in verdict_text(figures):
+        print(f"gate: {line}")
+    for key, markdown, description in (
+        ("summary", summary_markdown(figures), "The verdict, and why"),
+        ("metrics", metrics_markdown(figures), "Base model, challenger and champion, measured on the same documents"),
+        ("samples", samples_markdown(figures), "What they wrote after the same prompts with the same seeds"),
+    ):
+        create_markdown_artifact(key=key, markdown=markdown, description=description)
+
+
+def read_figures(comparison: Comparison) -> RunFigures:
+    """What was measured, and the verdict."""
+    return RunFigures.model_validate_json((comparison.folder / "comparison.json").read_bytes())
+
+
+def _fill(
+    contenders: tuple[Contender, ...], corpus: Corpus, report: Report, release: ReleaseParameters, folder: Path
+) -> Facts:
+    floor = read_report(report).floor
+    figures = run_figures.run_figures(
+        [_measured(one) for one in contenders],
+        read_prompts(contenders[1].samples),
+        [(one["prompt"], one["seed"]) for one in read_samples(contenders[1].samples)],
+        templates=load_templates(corpus),
+        train=partial(_training_documents, corpus),
+        floor=floor.nats_per_document if floor.kind == "exact" else None,
+        guards=_guards(release),
+        gate=release.gate,
+    )
+    (folder / "comparison.json").write_text(figures.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return {"promote": figures.verdict.promote, "opponent": figures.verdict.opponent}
+
+
+def _measured(one: Contender) -> run_figures.Contender:
+    samples, (nats, tokens) = read_samples(one.samples), read_heldout(one.heldout)
+    return run_figures.Contender(
+        role=one.role,
+        name=_name(one),
+        losses=HeldOutLosses(tuple(nats), tuple(tokens)),
+        texts=[sample["text"] for sample in samples],
+        documents=[sample["document"] for sample in samples],
+    )
+
+
+def _name(one: Contender) -> str:
+    return one.model.sha256 if one.role == "champion" else one.model.name
+
+
+def _training_documents(corpus: Corpus) -> Iterator[str]:
+    return read_jsonl_documents(corpus.folder / "train.jsonl")
+
+
+def _guards(release: ReleaseParameters) -> Guards:
+    return Guards(**release.model_dump(include=set(Guards.model_fields)))

@@ -1,0 +1,78 @@
+"""Losses of whole documents, one by one: what models with different tokenizers can be compared by.
+
+What comes in: a loaded model and documents. What it leaves: for each document the negative log-likelihood of its tokens
+and of the end-of-text token behind it, in nats, and how many tokens these are. Each document is read alone, behind an
+end-of-text token; one that is longer than the context is read in windows that begin anew.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+from tasks.modeling.happy import TunableGeneration
+from tasks.modeling.loading import positions
+
+MOST_TOKENS = 4096
+"""Of one batch, pads counted: their logits are kept for a moment."""
+
+
+class DocumentLosses(NamedTuple):
+    """One number a document, in order."""
+
+    nats: list[float]
+    tokens: list[int]
+
+
+class _Window(NamedTuple):
+    document: int
+    ids: list[int]
+    """One more than are predicted: the first is only read."""
+
+
+def document_losses(generator: TunableGeneration, documents: Sequence[str]) -> DocumentLosses:
+    """The loss of each document, in full precision; no number depends on the other documents beyond its last bits."""
+    model = generator.model.to(generator.device).eval()
+    windows = list(_windows(generator, documents))
+    nats, tokens = [0.0] * len(documents), [0] * len(documents)
+    for batch in _batches(windows):
+        for window, loss in zip(batch, _losses(model, generator.device, batch), strict=True):
+            nats[window.document] += loss
+            tokens[window.document] += len(window.ids) - 1
+    return DocumentLosses(nats, tokens)
+
+
+def _windows(generator: TunableGeneration, documents: Sequence[str]) -> Iterator[_Window]:
+    end, room = generator.tokenizer.eos_token_id, positions(generator.model.config)
+    for number, document in enumerate(documents):
+        ids = [end, *generator.tokenizer(document, add_special_tokens=False, verbose=False)["input_ids"], end]
+        for start in range(0, len(ids) - 1, room):
+            yield _Window(number, ids[start : start + room + 1])
+
+
+def _batches(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
+    """Windows of like length together, as many as fit."""
+    batch: list[_Window] = []
+    for window in sorted(windows, key=lambda window: len(window.ids)):
+        if batch and (len(batch) + 1) * len(window.ids) > MOST_TOKENS:
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+@torch.inference_mode()
+def _losses(model: torch.nn.Module, device: torch.device, batch: Sequence[_Window]) -> list[float]:
+    width = max(len(window.ids) for window in batch) - 1
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    targets = torch.full((len(batch), width), -100)
+    for row, window in enumerate(batch):
+        ids[row, : len(window.ids) - 1] = torch.tensor(window.ids[:-1])
+        targets[row, : len(window.ids) - 1] = torch.tensor(window.ids[1:])
+    real = targets != -100
+    logits = model(input_ids=ids.to(device), attention_mask=real.long().to(device)).logits  # (batch, width, vocabulary)
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), targets.to(device).flatten(), reduction="none"
+    )
+    return [float(loss) for loss in losses.view(len(batch), width).double().sum(1)]

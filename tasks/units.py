@@ -1,0 +1,22 @@
+"""Counts, sizes and durations as a person reads them."""
+
+_MIB, _GIB = 2**20, 2**30
+
+
+def count(number: int, thing: str) -> str:
+    """A number and its noun, in the plural where it is not one."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def size(number: int) -> str:
+    """Bytes in MiB or GiB."""
+    return f"{number / _GIB:,.2f} GiB" if number >= _GIB else f"{number / _MIB:,.1f} MiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, to two digits or so."""
+    if seconds < 1:
+        return f"{1000 * seconds:,.0f} ms"
+    if seconds < 90:
+        return f"{seconds:,.1f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:,.1f} h"
