@@ -10,7 +10,7 @@ train: .venv/.run
 	.venv/bin/python flows/train.py $(ARGS)
 
 test: .venv/.test
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: .venv/.test
 	.venv/bin/python -m pytest -m "slow and not gpu" $(ARGS)

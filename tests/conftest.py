@@ -4,20 +4,28 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.settings import settings
 
+_SERVED = ("tests/flows/", "tests/tasks/test_caching.py")
+"""Where tests need the Prefect server."""
 _FOREIGN = ("AWS_", "HF_", "HUGGING", "PREFECT_", "SPINNERET_")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Each file goes to one process; those that need the Prefect server all go to the same, so that one is started."""
-    files = {item.path for item in items if "prefect_server" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("server" if item.path in files else str(item.path)))
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneServer(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "server" if file.startswith(_SERVED) else file
+
+    return OneServer(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

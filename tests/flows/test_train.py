@@ -245,6 +245,7 @@ def test_the_flow_sample_shows_what_was_written(again: Run) -> None:
     assert "| prompt | sample |" in str(shown.data)
 
 
+@pytest.mark.slow
 def test_the_parameters_of_a_release_repeat_the_run(again: Run) -> None:
     folder = fetch_release(latest(release_of(again))).folder
     told = read_parameters(train, ["--config", str(folder / "parameters.yaml")])
@@ -267,6 +268,17 @@ def test_training_goes_on_from_a_folder_or_a_release(kind: str, again: Run) -> N
     assert second.left.lineage.weights.loss_before == pytest.approx(again.left.lineage.weights.loss_after, rel=1e-4)
     assert second.left.lineage.weights.key != again.left.lineage.weights.key
     assert second.left.release.version != again.left.release.version
+    base, challenger, champion = second.left.lineage.contenders
+    assert (base.role, challenger.role, champion.role) == ("base", "challenger", "champion")
+    assert champion.model.sha256 == again.left.release.version
+    assert champion.heldout.nats == pytest.approx(base.heldout.nats), "it goes on from the champion"
+    verdict = read_figures(second.left.lineage.comparison).verdict
+    assert verdict.opponent == again.left.release.version
+    assert second.left.release.champion == verdict.promote
+    report = (fetch_release(latest(release_of(again))).folder / "report.html").read_text()
+    assert "champion" in report
+    held = "".join(path.read_text() for path in (again.place / "store").rglob("*.json") if path.name == "config.json")
+    assert str(again.place) not in held, "no path of the machine in a model that was made from a folder"
 
 
 def test_a_folder_can_be_sampled(again: Run) -> None:

@@ -68,7 +68,9 @@ def without_speed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"gradient_accumulation_steps": 2, "eval_steps": 2}], ids=["plain", "accumulated"]
+    "more",
+    [pytest.param({}, marks=pytest.mark.slow), {"gradient_accumulation_steps": 2, "eval_steps": 2}],
+    ids=["plain", "accumulated"],
 )
 def test_going_on_from_any_checkpoint_ends_with_the_same_weights_and_history(
     go: Callable[..., Trained], tmp_path: Path, more: dict[str, Any]
@@ -83,7 +85,7 @@ def test_going_on_from_any_checkpoint_ends_with_the_same_weights_and_history(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("accumulated", [1, 3])
+@pytest.mark.parametrize("accumulated", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_signal_ends_it_after_the_batch_and_nothing_is_lost(
     go: Callable[..., Trained], tmp_path: Path, number: int, accumulated: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ def test_another_machine_goes_on_from_the_copy(mirror: Mirror, tmp_path: Path, m
     assert list_files(there.folder) == list_files(here.folder)
 
 
+@pytest.mark.slow
 def test_the_later_of_here_and_there_is_taken(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(5, mirror=mirror)
     on_another_machine(tmp_path, monkeypatch)
@@ -113,6 +114,7 @@ def test_the_same_step_is_fetched_where_it_is_damaged_here(mirror: Mirror) -> No
     assert step_of(Checkpoints(KEY, limit=1, mirror=mirror)) == 1
 
 
+@pytest.mark.slow
 def test_the_best_one_is_copied_too_and_found_on_another_machine(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +130,7 @@ def test_the_best_one_is_copied_too_and_found_on_another_machine(
     assert there.find(2) is None
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_is_told_of_and_an_older_one_is_taken(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +174,7 @@ def test_a_store_that_cannot_be_asked_leaves_what_is_here(tmp_path: Path) -> Non
     assert "cannot be asked, so those on this machine are used (the destination" in told[0]
 
 
+@pytest.mark.slow
 def test_a_store_that_is_down_ends_nothing_and_the_next_checkpoint_catches_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +226,7 @@ def test_the_end_waits_for_the_last_copy_for_a_while_only(gate: Gate) -> None:
     assert REMOTE.steps() == []
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_nobody_waits_for_the_copy(gate: Gate) -> None:
     under_way = threading.Event()
 
@@ -242,6 +247,7 @@ def test_after_ctrl_c_nobody_waits_for_the_copy(gate: Gate) -> None:
     assert REMOTE.steps() == []
 
 
+@pytest.mark.slow
 def test_clear_removes_here_and_there(mirror: Mirror, tmp_path: Path) -> None:
     checkpoints = saved(1, 2, mirror=mirror)
     assert mirror.steps()
