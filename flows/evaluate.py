@@ -12,8 +12,9 @@ from tasks.champion import find_champion
 from tasks.comparison import compare_models, show_comparison
 from tasks.evaluation.run_figures import Role
 from tasks.heldout import measure_heldout
+from tasks.lineage import Contender
 from tasks.parameters import ReleaseParameters, SamplingParameters
-from tasks.references import Comparison, Contender, ModelReference, Weights
+from tasks.references import Comparison, ModelReference, Weights
 from tasks.samples import make_samples
 from tasks.weights import finetuned_model
 

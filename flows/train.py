@@ -21,6 +21,7 @@ from tasks.base_model import make_base_model
 from tasks.comparison import read_figures
 from tasks.corpus import check_sources, make_corpus
 from tasks.evaluation.end_text import end_text
+from tasks.lineage import Lineage, Release
 from tasks.package import report_place
 from tasks.parameters import (
     CorpusParameters,
@@ -34,7 +35,6 @@ from tasks.parameters import (
 from tasks.plan import make_plan
 from tasks.plan_text import plan_text
 from tasks.plan_warnings import with_warnings
-from tasks.references import Lineage, Release
 from tasks.release import check_destination, publish_release
 from tasks.report import make_report, read_report
 from tasks.samples import make_samples

@@ -23,8 +23,9 @@ from tasks.evaluation.run_figures import RunFigures
 from tasks.evaluation.run_text import metrics_markdown, samples_markdown, summary_markdown, verdict_text
 from tasks.folders import Facts, digest
 from tasks.heldout import read_heldout
+from tasks.lineage import Contender
 from tasks.parameters import ReleaseParameters
-from tasks.references import Comparison, Contender, Corpus, Report
+from tasks.references import Comparison, Corpus, Report
 from tasks.report import read_report
 from tasks.samples import read_prompts, read_samples
 

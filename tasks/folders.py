@@ -34,6 +34,11 @@ def digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def json_text(value: object) -> str:
+    """JSON that a person can read, with a line break at its end."""
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+
+
 def file_digest(path: Path) -> str:
     """Sha256 (hex) of a file's bytes."""
     with path.open("rb") as file:

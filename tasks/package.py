@@ -5,7 +5,6 @@ made of nothing that depends on the time or the machine, so that the same run gi
 `data/reports/<name>-<version>.html`, the report with the timings of this machine.
 """
 
-import json
 import os
 import shutil
 from functools import partial
@@ -16,9 +15,10 @@ import yaml
 
 from tasks.corpus import templates_to_store
 from tasks.evaluation.card import model_card
-from tasks.folders import Facts, digest, make_place
+from tasks.folders import Facts, digest, json_text, make_place
+from tasks.lineage import Lineage, Release
 from tasks.parameters import Group, ReleaseParameters
-from tasks.references import Lineage, Package, Release, Weights
+from tasks.references import Package, Weights
 from tasks.release_facts import portable_parameters, release_facts, steady_history
 from tasks.run_report import REPORT, run_report
 from tasks.samples import pair_up
@@ -36,10 +36,10 @@ def make_package(lineage: Lineage, parameters: dict[str, Group], release: Releas
     told = shown_parameters(parameters)
     pairs = pair_up(lineage.before, lineage.after)
     files = {
-        "release.json": _json(facts),
-        "samples.json": _json([vars(pair) for pair in pairs]),
-        "templates.json": _json(templates_to_store(lineage.corpus)),
-        "history.json": _json(steady_history(read_history(lineage.weights))),
+        "release.json": json_text(facts),
+        "samples.json": json_text([vars(pair) for pair in pairs]),
+        "templates.json": json_text(templates_to_store(lineage.corpus)),
+        "history.json": json_text(steady_history(read_history(lineage.weights))),
         "parameters.yaml": yaml.safe_dump(told, sort_keys=False, allow_unicode=True),
         "README.md": model_card(release.name, facts, pairs),
         REPORT: run_report(lineage, told, release.name),
@@ -88,7 +88,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

@@ -14,10 +14,10 @@ from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import retry_can_help
+from tasks.lineage import Lineage, Release
 from tasks.package import PUBLISHED, make_package, write_report
 from tasks.parameters import Group, ReleaseParameters
 from tasks.progress_artifact import ProgressArtifact
-from tasks.references import Lineage, Release
 from tasks.registry import CHAMPION
 from tasks.settings import place_of, settings
 from tasks.transfer_progress import transfer_bar

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.references import Lineage
+from tasks.lineage import Lineage
 from tasks.settings import ROOT
 
 _SPEEDS = ("tokens_per_second",)

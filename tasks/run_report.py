@@ -11,7 +11,8 @@ from typing import Any
 from tasks.comparison import read_figures
 from tasks.evaluation.html_report import RunStory, render
 from tasks.folders import read_timing
-from tasks.references import Lineage, Reference, Release
+from tasks.lineage import Lineage, Release
+from tasks.references import Reference
 from tasks.release_facts import portable, steady_history
 from tasks.report import read_report
 from tasks.weights import read_history

@@ -19,7 +19,7 @@ from tasks.corpus import load_templates
 from tasks.evaluation.comparison import Pair, list_markdown
 from tasks.evaluation.prompts import NO_ROOM, Prompt, choose_prompts
 from tasks.evaluation.validity import valid_documents
-from tasks.folders import Facts, digest
+from tasks.folders import Facts, digest, json_text
 from tasks.heldout import heldout_documents
 from tasks.parameters import SamplingParameters
 from tasks.references import Corpus, ModelReference, Samples
@@ -100,10 +100,6 @@ def _fill(model: ModelReference, corpus: Corpus, sampling: SamplingParameters, f
     generator = TunableGeneration(model.type, model.load_from, revision=model.revision)
     samples = [one.as_dict() for one in generate_where_it_fits(generator, [one.text for one in prompts], sampling)]
     told = [one if has_room(generator, one.text, sampling) else one.flagged(NO_ROOM) for one in prompts]
-    (folder / "samples.json").write_text(_json(samples), encoding="utf-8")
-    (folder / "prompts.json").write_text(_json([vars(one) for one in told]), encoding="utf-8")
+    (folder / "samples.json").write_text(json_text(samples), encoding="utf-8")
+    (folder / "prompts.json").write_text(json_text([vars(one) for one in told]), encoding="utf-8")
     return {"count": len(samples), "valid": count_valid(samples, templates)}
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

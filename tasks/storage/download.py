@@ -11,12 +11,12 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Lock
 
 from tasks.disk import NO_SPACE
 from tasks.errors import InputError
+from tasks.storage.counting import Progress, counter
 from tasks.storage.crew import Crew
 from tasks.storage.manifest import Manifest
 from tasks.storage.receiving import comes_in_parts, fetch_file
@@ -25,7 +25,7 @@ from tasks.storage.store import Store
 _STALE_S = 24 * 3600
 
 
-def download(store: Store, manifest: Manifest, target: Path, on_progress: Callable[[int, int], None] | None) -> None:
+def download(store: Store, manifest: Manifest, target: Path, on_progress: Progress | None) -> None:
     """Make `target` the files of `manifest`, in place of what was there; on any error it stays as it was.
 
     Raises:
@@ -40,18 +40,9 @@ def download(store: Store, manifest: Manifest, target: Path, on_progress: Callab
         _put_in_place(part, target)
 
 
-def _fetch_files(
-    store: Store, manifest: Manifest, part: Path, crew: Crew, on_progress: Callable[[int, int], None] | None
-) -> None:
+def _fetch_files(store: Store, manifest: Manifest, part: Path, crew: Crew, on_progress: Progress | None) -> None:
     """Small files several at once, then large ones one after the other, each by several threads: memory has a bound."""
-    base, done, lock = store.key(manifest.name, "versions", manifest.version), 0, Lock()
-
-    def count(more: int) -> None:
-        nonlocal done
-        with lock:
-            done += more
-            if on_progress is not None:
-                on_progress(done, manifest.size)
+    base, count = store.key(manifest.name, "versions", manifest.version), counter(manifest.size, on_progress)
 
     def fetch(path: str) -> None:
         fetch_file(store, f"{base}/{path}", manifest.files[path], part / path, count, crew=crew)

@@ -6,12 +6,12 @@ version), files into a hidden folder beside the target, rename. Nothing is liste
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import InputError
 from tasks.storage.aliases import list_aliases, read_alias
+from tasks.storage.counting import Progress
 from tasks.storage.download import download
 from tasks.storage.manifest import Manifest, parse_manifest
 from tasks.storage.names import MANIFEST, check_name, is_version
@@ -80,7 +80,7 @@ def fetch(  # noqa: PLR0913 what, from where, to where, how
     target: Path,
     *,
     replace: bool = False,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Fetched:
     """Bring release `name` at an alias or version to the folder `target`: whole and verified, or not at all.
 

@@ -11,7 +11,6 @@ what is not there yet: equal content has equal keys. What the version before has
 """
 
 import contextlib
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from tasks.errors import InputError, SpinneretError, UnavailableError
 from tasks.storage.aliases import read_alias
+from tasks.storage.counting import Progress, counter
 from tasks.storage.crew import Crew
 from tasks.storage.fetch import read_manifest
 from tasks.storage.manifest import FileEntry, Manifest, ScannedFile, build_manifest, scan
@@ -28,8 +28,6 @@ from tasks.storage.store import Store
 
 MIN_COPY = 2**20
 """Bytes of a file that is worth a request to copy it inside the store; a smaller one is sent as quickly."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def _bring_files(
     on_progress: Progress | None,
 ) -> tuple[list[ScannedFile], list[ScannedFile]]:
     """Bring what the store does not hold yet; return what was sent and what was copied."""
-    count = _counter(manifest.size, on_progress)
+    count = counter(manifest.size, on_progress)
     with Crew() as crew:
         how = crew.each_file(_Bringer(store, manifest, previous, crew, count).bring, files)
     brought = list(zip(files, how, strict=True))
@@ -146,20 +144,6 @@ class _Bringer:
         if source is None or file.size < MIN_COPY:
             return False
         return self.store.copy(source, key, file, lambda _: self.crew.go_on())
-
-
-def _counter(total: int, on_progress: Progress | None) -> Callable[[int], None]:
-    """A function that adds up bytes and tells of them, one call at a time."""
-    done, lock = 0, threading.Lock()
-
-    def count(more: int) -> None:
-        nonlocal done
-        with lock:
-            done += more
-            if on_progress is not None:
-                on_progress(done, total)
-
-    return count
 
 
 def _send_manifest(store: Store, manifest: Manifest) -> None:

@@ -8,11 +8,11 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
 
 from botocore.exceptions import ClientError
 
 from tasks.errors import InputError
+from tasks.storage.counting import Progress, counter
 from tasks.storage.failures import is_missing
 from tasks.storage.manifest import FileEntry, Manifest
 from tasks.storage.store import BROKEN_STREAM, Store
@@ -23,28 +23,19 @@ _SHOWN = 10
 _ATTEMPTS = 5
 
 
-def verify(store: Store, manifest: Manifest, on_progress: Callable[[int, int], None] | None = None) -> None:
+def verify(store: Store, manifest: Manifest, on_progress: Progress | None = None) -> None:
     """Read and hash all files of a version. `on_progress` is told bytes done and bytes in all.
 
     Raises:
         InputError: a file is missing or has other bytes than stated; all of them are named.
         UnavailableError: the store does not answer.
     """
-    done, lock = 0, Lock()
-
-    def count(more: int) -> None:
-        nonlocal done
-        with lock:
-            done += more
-            if on_progress is not None:
-                on_progress(done, manifest.size)
+    count = counter(manifest.size, on_progress)
 
     def check(path: str) -> str | None:
         return _fault(store, _key(store, manifest, path), manifest.files[path], count)
 
-    with store.explained(), ThreadPoolExecutor(_THREADS) as pool:
-        faults = list(pool.map(check, manifest.files))
-    _refuse(manifest, {path: fault for path, fault in zip(manifest.files, faults, strict=True) if fault})
+    _check_each(store, manifest, check)
 
 
 def check_present(store: Store, manifest: Manifest) -> None:
@@ -64,15 +55,17 @@ def check_present(store: Store, manifest: Manifest) -> None:
         size, stated = head["ContentLength"], manifest.files[path].size
         return None if size == stated else f"has {size:,} bytes instead of {stated:,}"
 
+    _check_each(store, manifest, check)
+
+
+def _check_each(store: Store, manifest: Manifest, check: Callable[[str], str | None]) -> None:
+    """Call `check`, which says what is wrong with a file, for all of them; InputError where anything is."""
     with store.explained(), ThreadPoolExecutor(_THREADS) as pool:
-        faults = list(pool.map(check, manifest.files))
-    _refuse(manifest, {path: fault for path, fault in zip(manifest.files, faults, strict=True) if fault})
-
-
-def _refuse(manifest: Manifest, faults: dict[str, str]) -> None:
+        found = list(pool.map(check, manifest.files))
+    faults = [f"{path} {fault}" for path, fault in zip(manifest.files, found, strict=True) if fault]
     if faults:
-        shown = "; ".join(f"{path} {fault}" for path, fault in list(faults.items())[:_SHOWN])
         more = f"; and {len(faults) - _SHOWN:,} more" if len(faults) > _SHOWN else ""
+        shown = "; ".join(faults[:_SHOWN])
         raise InputError(f"{manifest.name}@{manifest.version[:12]} is damaged: {shown}{more}. Publish it again.")
 
 

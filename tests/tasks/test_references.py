@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.folders import Facts
-from tasks.references import Corpus, ModelReference, Package, Reference, Release, Report, Samples
+from tasks.lineage import Release
+from tasks.references import Corpus, ModelReference, Package, Reference, Report, Samples
 from tasks.settings import settings
 from tests.tasks import making
 
