@@ -168,7 +168,8 @@ def test_kill_9_leaves_no_process_and_the_next_run_goes_on_from_the_last_checkpo
     again = start("train", *TINY, *many)
     assert again.process.wait(250) == 0, again.said
     assert f"training: goes on from the checkpoint of step {last:,}\n" in again.said
-    assert again.said.count("Finished in state Cached") == 5, "corpus, base model, tokens, report and samples before"
+    cached = "corpus, base model, tokens, report, and samples before, which are asked for twice"
+    assert again.said.count("Finished in state Cached") == 6, cached
     assert not checkpoints.exists() or list(checkpoints.iterdir()) == []
 
 
