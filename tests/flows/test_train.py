@@ -168,7 +168,7 @@ def test_another_number_of_samples_trains_nothing_again(again: Run) -> None:
     second = run_train(again.place, told)
     ended = asking.states(second.id)
     assert ended["make weights"] == ["Cached"]
-    assert ended["make samples"] == ["Completed", "Completed"]
+    assert sorted(ended["make samples"]) == ["Cached", "Completed", "Completed"]
 
 
 def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first: Run) -> None:
