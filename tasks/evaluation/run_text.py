@@ -53,15 +53,15 @@ def metrics_markdown(figures: RunFigures) -> str:
 
 
 def samples_markdown(figures: RunFigures) -> str:
-    """A row for each sample, a column for each model; a prompt and its flags stand beside its first sample."""
+    """A section for each prompt, with its flags, and a line for each sample and model, which a phone can wrap."""
     notes = {note.text: note for note in figures.prompts}
-    lines = [_row(["prompt", *(LABELS[one.role] for one in figures.models)])]
-    lines.append(_row(["---"] * (1 + len(figures.models))))
+    lines = []
     for prompt, places in by_prompt(figures):
-        for place in places:
-            first = _prompt(prompt, notes.get(prompt)) if place == places[0] else ""
-            lines.append(_row([first, *map(_written, figures.samples[place].written)]))
-    return "\n".join(lines) + "\n"
+        lines += ["", f"#### {_prompt(prompt, notes.get(prompt))}", ""]
+        for number, place in enumerate(places, start=1):
+            lines.append(f"{number}. seed {figures.samples[place].seed}")
+            lines += [f"    - {LABELS[one.role]}: {_written(one)}" for one in figures.samples[place].written]
+    return "\n".join(lines[1:]) + "\n"
 
 
 def _prompt(prompt: str, note: PromptNote | None) -> str:

@@ -105,8 +105,9 @@ def test_a_loss_that_is_not_finite_is_said_so() -> None:
 def test_a_prompt_stands_once_with_its_flags_and_every_sample_with_its_mark() -> None:
     markdown = samples_markdown(run("champion"))
     assert markdown.count("'To make a cheese sandwich ' (ends in a space: ") == 1
-    assert markdown.count("| 'you can' |") == 1
+    assert markdown.count("#### 'you can'\n") == 1
     marks = [one.mark for row in run("champion").samples for one in row.written]
+    assert markdown.count("    - challenger: ") == len(run("champion").samples)
     assert {mark: markdown.count(f"**{mark}** ") for mark in marks} == {mark: marks.count(mark) for mark in marks}
     assert set(marks) == {"new", "copied", "invalid"}
 
@@ -116,7 +117,7 @@ def test_markdown_holds_together_whatever_a_model_wrote(name: str) -> None:
     for markdown in (metrics_markdown(run(name)), samples_markdown(run(name)), summary_markdown(run(name))):
         lines = markdown.removesuffix("\n").split("\n")
         assert markdown.splitlines() == lines
-        assert len({unescaped_bars(line) for line in lines if line.startswith("|")}) == 1
+        assert len({unescaped_bars(line) for line in lines if line.startswith("|")}) <= 1
         assert all(char.isprintable() for line in lines for char in line)
         assert not re.search(r"[<>`]", markdown)
         markdown.encode()

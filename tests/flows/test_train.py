@@ -175,7 +175,8 @@ def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first
     [shown] = asking.read_artifacts(first.id, "samples")
     assert isinstance(shown.data, str)
     assert shown.type == "markdown"
-    assert "| prompt | base model | challenger |" in shown.data
+    assert "#### 'a d'" in shown.data
+    assert shown.data.count("    - challenger: ") == 3
     [summary] = asking.read_artifacts(first.id, "summary")
     assert "beats the base model" in str(summary.data)
     [metrics] = asking.read_artifacts(first.id, "metrics")
