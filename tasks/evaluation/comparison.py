@@ -51,6 +51,14 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def item(text: str) -> str:
+    """One line that no character of a Markdown list can be broken with; Prefect's UI decodes few entities there."""
+    escaped = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("`", "&#96;")
+    for char in "\\*_|[]":
+        escaped = escaped.replace(char, f"\\{char}")
+    return escaped
+
+
 def cell(text: str) -> str:
     """One line that no character of a Markdown table can be broken with; it is shown as it is."""
     escaped = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -6,7 +6,7 @@ with. A terminal does not obey what a model wrote, and it cannot leave its cell 
 
 from collections.abc import Sequence
 
-from tasks.evaluation.comparison import cell, one_line
+from tasks.evaluation.comparison import cell, item, one_line
 from tasks.evaluation.measures import (
     LABELS,
     by_prompt,
@@ -66,12 +66,12 @@ def samples_markdown(figures: RunFigures) -> str:
 
 def _prompt(prompt: str, note: PromptNote | None) -> str:
     flags = f" ({'; '.join(note.flags)})" if note and note.flags else ""
-    return cell(repr(prompt) + flags)
+    return item(repr(prompt) + flags)
 
 
 def _written(one: Written) -> str:
     mark = f"**{one.mark}** " if one.mark else ""
-    return mark + (cell(one.text) if one.text else NOTHING)
+    return mark + (item(one.text) if one.text else NOTHING)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
