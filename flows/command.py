@@ -95,7 +95,7 @@ def _choose(script: str, verbs: Mapping[str, Callable[..., Any]], words: list[st
         sys.exit(0)
     if verb not in verbs:
         near = get_close_matches(verb, verbs, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        meant = f"; did you mean {near[0]}?" if near else "."
         raise InputError(f"{verb!r} is no verb of {script}{meant} There are: {', '.join(verbs)}.")
     return verb, rest
 

@@ -15,7 +15,7 @@ from tasks.errors import InputError
 from tasks.parameters import ReleaseParameters
 from tasks.references import ModelReference, Weights
 from tasks.registry import CHAMPION
-from tasks.release import fetch_release
+from tasks.release import fetch_version
 from tasks.settings import place_of
 
 if TYPE_CHECKING:
@@ -36,15 +36,14 @@ def find_champion(release: ReleaseParameters, weights: Weights, model_type: str)
 
     with open_store(parse_destination(place_of(release.destination))) as store:
         version = _version(store, release.name, weights)
-    if version is None:
-        print("champion: there is none yet; the base model is what has to be beaten")
-        return None
-    name = f"{release.destination.rstrip('/')}/{release.name}@{version}"
-    try:
-        fetched = fetch_release(name)
-    except InputError as error:
-        print(f"champion: it cannot be compared with ({error}); the base model is what has to be beaten")
-        return None
+        if version is None:
+            print("champion: there is none yet; the base model is what has to be beaten")
+            return None
+        try:
+            fetched = fetch_version(store, release.name, version)
+        except InputError as error:
+            print(f"champion: it cannot be compared with ({error}); the base model is what has to be beaten")
+            return None
     print(f"champion: {release.name}@{version[:12]}")
     return ModelReference.in_folder(fetched.folder, name=f"{release.name}@{version}", type=model_type, sha256=version)
 

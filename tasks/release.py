@@ -116,12 +116,18 @@ def fetch_release(reference: str) -> "Fetched":
     InputError where there is no such release, UnavailableError where the store does not answer.
     """
     from tasks.storage.destination import open_store, parse_reference
-    from tasks.storage.fetch import fetch, resolve
+    from tasks.storage.fetch import resolve
 
     found = parse_reference(reference)
     with open_store(_destination(str(found.destination)), must_exist=True) as store:
-        version = resolve(store, found.name, found.selector)
-        return fetch(store, found.name, version, settings().data / "releases" / version, replace=True)
+        return fetch_version(store, found.name, resolve(store, found.name, found.selector))
+
+
+def fetch_version(store: "Store", name: str, version: str) -> "Fetched":
+    """Fetch one version from an open store into the data folder, verified; errors as of `fetch_release`."""
+    from tasks.storage.fetch import fetch
+
+    return fetch(store, name, version, settings().data / "releases" / version, replace=True)
 
 
 def latest(release: ReleaseParameters) -> str:

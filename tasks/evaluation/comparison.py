@@ -53,7 +53,7 @@ def one_line(text: str) -> str:
 
 def item(text: str) -> str:
     """One line that no character of a Markdown list can be broken with; Prefect's UI decodes few entities there."""
-    escaped = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("`", "&#96;")
+    escaped = _without_html(text).replace("`", "&#96;")
     for char in "\\*_|[]":
         escaped = escaped.replace(char, f"\\{char}")
     return escaped
@@ -61,7 +61,11 @@ def item(text: str) -> str:
 
 def cell(text: str) -> str:
     """One line that no character of a Markdown table can be broken with; it is shown as it is."""
-    escaped = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = _without_html(text)
     for char in "\\`*_|[]":
         escaped = escaped.replace(char, f"&#{ord(char)};")
     return escaped
+
+
+def _without_html(text: str) -> str:
+    return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -98,7 +98,7 @@ def run_figures(  # noqa: PLR0913 what a verdict is made of
 ) -> RunFigures:
     """Measure the contenders and decide; `seeds` are prompt and seed of each sample, `train` reads the training set."""
     known = _known([one.documents for one in contenders], train())
-    models = tuple(_figures(one, templates, train, floor) for one in contenders)
+    models = tuple(_figures(one, templates, known, train, floor) for one in contenders)
     return RunFigures(
         verdict=_decide(contenders, models, guards, gate),
         floor=floor,
@@ -114,13 +114,18 @@ def run_figures(  # noqa: PLR0913 what a verdict is made of
 
 
 def _figures(
-    one: Contender, templates: Sequence[Template], train: Callable[[], Iterable[str]], floor: float | None
+    one: Contender,
+    templates: Sequence[Template],
+    known: Iterable[str],
+    train: Callable[[], Iterable[str]],
+    floor: float | None,
 ) -> ModelFigures:
+    """`known` are those of the training documents that any contender wrote: the others are none of its samples."""
     return ModelFigures(
         role=one.role,
         name=one.name,
         losses=loss_figures(one.losses, SEED, floor=floor),
-        novelty=novelty(one.documents, templates, train()),
+        novelty=novelty(one.documents, templates, known),
         variety=variety(one.documents, templates),
         copying=copying(one.texts, train()),
     )

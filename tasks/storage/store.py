@@ -34,6 +34,7 @@ BROKEN_STREAM = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 """How a stream ends that could be taken up."""
 _BLOCK = 2**20
 _READS = 3
+_STREAMS = 5
 _NOT_SO = {409, 412}
 """Answers to a conditional PUT: another PUT at the same moment, the condition does not hold."""
 
@@ -106,6 +107,24 @@ class Store:
         """
         wanted: dict[str, Any] = {"Range": f"bytes={start}-"} if start else {}
         return self.client.get_object(Bucket=self.bucket, Key=key, **wanted)["Body"]
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        """All bytes of an object; a stream that breaks is taken up where it broke.
+
+        Raises:
+            ClientError: as `open`.
+        """
+        at = 0
+        for left in reversed(range(_STREAMS)):
+            try:
+                with contextlib.closing(self.open(key, at)) as body:
+                    for block in body.iter_chunks(_BLOCK):
+                        at += len(block)
+                        yield block
+                return
+            except BROKEN_STREAM:
+                if not left:
+                    raise
 
     def open_span(self, key: str, start: int, stop: int) -> "tuple[StreamingBody, int | None]":
         """The bytes from `start` to `stop` as `open` gives them, and how many the object has; None if it is not told.
@@ -186,9 +205,8 @@ class Store:
 
     def _sha256(self, key: str) -> str:
         digest = hashlib.sha256()
-        with contextlib.closing(self.open(key)) as body:
-            for block in body.iter_chunks(_BLOCK):
-                digest.update(block)
+        for block in self.blocks(key):
+            digest.update(block)
         return digest.hexdigest()
 
 

@@ -4,9 +4,8 @@ What comes in: an open store and a validated manifest. What it leaves: nothing, 
 size and sha256; one sentence that names each that is not, otherwise.
 """
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from botocore.exceptions import ClientError
@@ -15,12 +14,10 @@ from tasks.errors import InputError
 from tasks.storage.counting import Progress, counter
 from tasks.storage.failures import is_missing
 from tasks.storage.manifest import FileEntry, Manifest
-from tasks.storage.store import BROKEN_STREAM, Store
+from tasks.storage.store import Store
 
 _THREADS = 4
-_BLOCK = 2**20
 _SHOWN = 10
-_ATTEMPTS = 5
 
 
 def verify(store: Store, manifest: Manifest, on_progress: Progress | None = None) -> None:
@@ -77,7 +74,7 @@ def _fault(store: Store, key: str, stated: FileEntry, count: Callable[[int], Non
     """What is wrong with one object; no more of it is read than it may have."""
     digest, size = hashlib.sha256(), 0
     try:
-        for block in _blocks(store, key):
+        for block in store.blocks(key):
             size += len(block)
             if size > stated.size:
                 return f"has more than the stated {stated.size:,} bytes"
@@ -90,18 +87,3 @@ def _fault(store: Store, key: str, stated: FileEntry, count: Callable[[int], Non
     if size != stated.size:
         return f"has {size:,} bytes instead of {stated.size:,}"
     return None if digest.hexdigest() == stated.sha256 else f"has the sha256 {digest.hexdigest()}"
-
-
-def _blocks(store: Store, key: str) -> Iterator[bytes]:
-    """All bytes of an object; a stream that breaks is taken up where it broke."""
-    at = 0
-    for left in reversed(range(_ATTEMPTS)):
-        try:
-            with contextlib.closing(store.open(key, at)) as body:
-                for block in body.iter_chunks(_BLOCK):
-                    at += len(block)
-                    yield block
-            return
-        except BROKEN_STREAM:
-            if not left:
-                raise
