@@ -35,7 +35,8 @@ def fill(folder):
 with Checkpoints(sys.argv[1], limit=2, mirror=Mirror(sys.argv[2], sys.argv[1])) as checkpoints:
     checkpoints.save(1, fill)
     print("ready", flush=True)
-    time.sleep(60)
+    for _ in range(600):  # a signal just before one long sleep would not end it
+        time.sleep(0.1)
 """
 
 
