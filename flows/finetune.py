@@ -1,25 +1,30 @@
 """Fine-tune: tokens → weights; the only flow that wants a GPU.
 
 What comes in: references to token blocks and a base model, the training parameters, and where checkpoints are shared.
-What it leaves: a reference to the weights. It is called by `train` and has no command of its own: its inputs are
-references.
+What it leaves: a reference to the weights. It is called by `train`, or deployed on a GPU pool for a `train` that runs
+elsewhere (`finetune_on`), and has no command of its own: its inputs are references.
 """
+
+from datetime import datetime
 
 from prefect import flow
 
+from tasks.distant_finetuning import fetch_inputs, share_weights
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.references import ModelReference, TokenBlocks, Weights
-from tasks.weights import make_weights, show_training
+from tasks.weights import forget_weights, make_weights, show_training
 
 
 @flow(name="finetune", log_prints=True)
-def finetune(
+def finetune(  # noqa: PLR0913 inputs and groups
     *,
     tokens: TokenBlocks,
     base: ModelReference,
     training: TrainingParameters = TrainingParameters(),
     release: ReleaseParameters = ReleaseParameters(),
     sampling: SamplingParameters = SamplingParameters(),
+    not_before: datetime | None = None,
+    shared: bool = False,
 ) -> Weights:
     """Fine-tune the base model on the token blocks.
 
@@ -29,7 +34,15 @@ def finetune(
         training: How to train.
         release: Where checkpoints are copied to, if training.share_checkpoints is on.
         sampling: What the model writes meanwhile, for those who look on.
+        not_before: Weights that were made before this time are made again.
+        shared: Tokens and base model come from release.destination, and the weights go there.
     """
+    if shared:
+        fetch_inputs(tokens, base, release)
+    if not_before is not None:
+        forget_weights(tokens, base, training, not_before)
     weights = make_weights(tokens, base, training, release, sampling)
     show_training(weights)
+    if shared:
+        share_weights(weights, release)
     return weights

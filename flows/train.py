@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import sys
+from functools import partial
 
 from prefect import flow
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,7 @@ from flows.prepare import prepare
 from tasks.base_model import make_base_model
 from tasks.comparison import read_figures
 from tasks.corpus import check_sources, make_corpus
+from tasks.distant_finetuning import finetune_elsewhere
 from tasks.evaluation.end_text import end_text
 from tasks.lineage import Lineage, Release
 from tasks.package import report_place
@@ -27,6 +29,7 @@ from tasks.parameters import (
     CorpusParameters,
     ModelParameters,
     ReleaseParameters,
+    RunParameters,
     SamplingParameters,
     TokenParameters,
     TrainingParameters,
@@ -39,6 +42,7 @@ from tasks.release import check_destination, publish_release
 from tasks.report import make_report, read_report
 from tasks.samples import make_samples
 from tasks.tokens import make_tokens
+from tasks.unchanged import Unchanged, completed, find_unchanged, first_start
 
 
 class Trained(BaseModel):
@@ -59,7 +63,10 @@ def train(  # noqa: PLR0913 the six groups
     training: TrainingParameters = TrainingParameters(),
     sampling: SamplingParameters = SamplingParameters(),
     release: ReleaseParameters = ReleaseParameters(),
-) -> Trained:
+    finetune_on: str | None = None,
+    skip_unchanged: bool = False,
+    force: bool = False,
+) -> Trained | Unchanged:
     """Spin a corpus, fine-tune a GPT on it, show samples before and after, and publish the model.
 
     Args:
@@ -69,17 +76,32 @@ def train(  # noqa: PLR0913 the six groups
         training: How it is fine-tuned.
         sampling: What it is asked to write, before and after.
         release: Where the model is published.
+        finetune_on: A deployment that fine-tunes instead of this run (finetune/gpu); data goes by release.destination.
+        skip_unchanged: End at once where corpus, parameters and base model are those of the newest release.
+        force: Train anyway, also where these weights are there already.
     """
     check_destination(release)
+    told = RunParameters(
+        corpus=corpus, tokens=tokens, model=model, training=training, sampling=sampling, release=release
+    )
+    if skip_unchanged and not force:
+        unchanged = find_unchanged(told)
+        if unchanged is not None:
+            return completed(unchanged)
     prepared = prepare(corpus=corpus, tokens=tokens, model=model, training=training)
     make_samples(prepared.base, prepared.corpus, sampling)
-    weights = finetune(
-        tokens=prepared.tokens, base=prepared.base, training=training, release=release, sampling=sampling
+    by = partial(finetune_elsewhere, finetune_on) if finetune_on else finetune
+    weights = by(
+        tokens=prepared.tokens,
+        base=prepared.base,
+        training=training,
+        release=release,
+        sampling=sampling,
+        not_before=first_start() if force else None,
     )
     evaluated = evaluate(prepared=prepared, weights=weights, sampling=sampling, release=release)
     lineage = Lineage(**vars(prepared), weights=weights, **vars(evaluated))
-    told = dict(corpus=corpus, tokens=tokens, model=model, training=training, sampling=sampling, release=release)
-    return Trained(lineage=lineage, release=publish_release(lineage, told, release))
+    return Trained(lineage=lineage, release=publish_release(lineage, told))
 
 
 def plan(  # noqa: PLR0913 the six groups
@@ -91,6 +113,7 @@ def plan(  # noqa: PLR0913 the six groups
     sampling: SamplingParameters,
     release: ReleaseParameters,
     as_json: bool = False,
+    **_: object,
 ) -> str:
     """What a run with these parameters would take, as a table or as JSON; needs no Prefect server.
 
@@ -105,8 +128,10 @@ def plan(  # noqa: PLR0913 the six groups
     return planned.model_dump_json(indent=1) if as_json else plan_text(planned)
 
 
-def summary(trained: Trained) -> str:
+def summary(trained: Trained | Unchanged) -> str:
     """The end of a run, for the terminal."""
+    if isinstance(trained, Unchanged):
+        return trained.sentence()
     release = trained.release
     place = release.uri.rpartition("@")[0]
     lines = [

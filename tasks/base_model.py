@@ -25,7 +25,7 @@ from tasks.parameters import (
     TrainingParameters,
 )
 from tasks.references import Base, Corpus, ModelReference
-from tasks.release import fetch_release, latest
+from tasks.release import fetch_release, find_version, latest
 from tasks.settings import find_file
 
 VERSION = 1
@@ -99,6 +99,12 @@ def find_model(model: ModelParameters) -> ModelReference:
         )
     commit = hub_commit(model.name)
     return ModelReference(name=model.name, type=model.type, sha256=commit, revision=commit)
+
+
+def model_digest(model: ModelParameters) -> str:
+    """The `sha256` of what `find_model` finds; no release is fetched for it."""
+    named = "@" in model.name and not find_file(model.name).is_dir()
+    return find_version(model.name) if named else find_model(model).sha256
 
 
 def _fill(preset: str, corpus: Corpus, seed: int, folder: Path) -> Facts:

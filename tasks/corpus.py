@@ -15,13 +15,13 @@ from typing import Literal, Self
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from tasks.caching import content_key
+from tasks.caching import content_key, retry_can_help
 from tasks.dataset import DOCUMENT_SUFFIXES, Counts, file_digest, prepare, read_documents, share_out
-from tasks.errors import InputError
+from tasks.errors import InputError, UnavailableError
 from tasks.folders import Facts, digest
 from tasks.parameters import CorpusParameters
 from tasks.references import Corpus
-from tasks.settings import find_file
+from tasks.sources import find_source
 from tasks.spintax import Pair, Template, choose_pairs, parse_templates, read_templates
 
 VERSION = 2
@@ -76,7 +76,7 @@ def corpus_key(corpus: CorpusParameters) -> str:
     """The key of a corpus; InputError where a source is missing."""
     sources = [["template", corpus.template]]
     if corpus.template is None:
-        sources = [[Path(path).suffix.lower(), file_digest(find_file(path))] for path in corpus.source]
+        sources = [[Path(path).suffix.lower(), file_digest(find_source(path))] for path in corpus.source]
     return digest("corpus", VERSION, sources, corpus.model_dump(exclude={"source", "template"}))
 
 
@@ -85,10 +85,15 @@ def corpus_key(corpus: CorpusParameters) -> str:
     cache_policy=content_key(Corpus, corpus_key),
     persist_result=True,
     result_serializer="json",
+    retries=2,
+    retry_delay_seconds=[2, 5],
+    retry_condition_fn=retry_can_help,
+    retry_jitter_factor=0.5,
 )
 def make_corpus(corpus: CorpusParameters) -> Corpus:
     """Draw from the templates, read own text, deduplicate, shuffle and split."""
-    made = Corpus.make(corpus_key(corpus), partial(_fill, corpus))
+    key = corpus_key(corpus)
+    made = Corpus.make(key, partial(_fill, corpus, key))
     print(f"corpus: {made.describe()}")
     return made
 
@@ -96,7 +101,7 @@ def make_corpus(corpus: CorpusParameters) -> Corpus:
 def check_sources(corpus: CorpusParameters) -> None:
     """Raise InputError where a template does not parse, a source cannot be read at all or the rules do not fit them.
 
-    Costs next to nothing.
+    Costs next to nothing, but for a source in an object store that was not fetched yet.
     """
     templates, tables = _sources(corpus)
     for path in tables:
@@ -121,7 +126,7 @@ def read_stored_templates(path: Path) -> list[Template]:
     return [Template.parse(entry["template"], name=entry["name"]) for entry in stored]
 
 
-def _fill(corpus: CorpusParameters, folder: Path) -> Facts:
+def _fill(corpus: CorpusParameters, key: str, folder: Path) -> Facts:
     templates, tables = _sources(corpus)
     pairs = _held_out_pairs(corpus, templates)
     taken = [0] * (len(templates) + len(tables))
@@ -129,6 +134,8 @@ def _fill(corpus: CorpusParameters, folder: Path) -> Facts:
     counts = prepare(_documents(corpus, templates, tables, taken), folder, corpus, held_out=held_out)
     made_of = CorpusSources(sources=_describe_sources(templates, tables, taken), split=corpus.split, pairs=pairs)
     (folder / "sources.json").write_text(made_of.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    if corpus_key(corpus) != key:
+        raise UnavailableError("corpus.source was changed while the corpus was made of it: try again")
     return _facts(counts, [] if tables else templates)
 
 
@@ -235,13 +242,13 @@ def _find_sources(corpus: CorpusParameters) -> tuple[list[Template], list[Path]]
     templates: list[Template] = []
     tables: list[Path] = []
     for given in corpus.source:
-        path = find_file(given)
-        suffix = path.suffix.lower()
-        if suffix in TEMPLATE_SUFFIXES:
-            templates += read_templates(path)
-        elif suffix in DOCUMENT_SUFFIXES:
-            tables.append(path)
-        else:
+        suffix = Path(given).suffix.lower()
+        if suffix not in (*TEMPLATE_SUFFIXES, *DOCUMENT_SUFFIXES):
             known = ", ".join((*TEMPLATE_SUFFIXES, *DOCUMENT_SUFFIXES))
             raise InputError(f"--corpus.source {given}: the ending {suffix!r} is not one of {known}; rename the file.")
+        path = find_source(given)
+        if suffix in TEMPLATE_SUFFIXES:
+            templates += read_templates(path)
+        else:
+            tables.append(path)
     return templates, tables

@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,18 @@ def remove_folder(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):  # another process cleared it away
         folder.rename(doomed)
     _remove(doomed)
+
+
+def remove_older(folder: Path, than: datetime) -> bool:
+    """Remove a whole folder that was made before `than`; whether there was one."""
+    try:
+        made = (folder / MANIFEST).stat().st_mtime
+    except FileNotFoundError:
+        return False
+    if made >= than.timestamp():
+        return False
+    remove_folder(folder)
+    return True
 
 
 def remove_leftovers(parent: Path, name: str) -> None:

@@ -17,7 +17,7 @@ from tasks.corpus import templates_to_store
 from tasks.evaluation.card import model_card
 from tasks.folders import Facts, digest, json_text, make_place
 from tasks.lineage import Lineage, Release
-from tasks.parameters import Group, ReleaseParameters
+from tasks.parameters import RunParameters
 from tasks.references import Package, Weights
 from tasks.release_facts import portable_parameters, release_facts, steady_history
 from tasks.run_report import REPORT, run_report
@@ -30,29 +30,29 @@ PUBLISHED = "published"
 """Sub-folder of a package that is published as it is."""
 
 
-def make_package(lineage: Lineage, parameters: dict[str, Group], release: ReleaseParameters) -> Package:
+def make_package(lineage: Lineage, told: RunParameters) -> Package:
     """The folder to publish; its key is its content's, so the same run gives the same release."""
-    facts = release_facts(lineage)
-    told = shown_parameters(parameters)
+    facts = release_facts(lineage, told.release)
+    shown, name = shown_parameters(told), told.release.name
     pairs = pair_up(lineage.before, lineage.after)
     files = {
         "release.json": json_text(facts),
         "samples.json": json_text([vars(pair) for pair in pairs]),
         "templates.json": json_text(templates_to_store(lineage.corpus)),
         "history.json": json_text(steady_history(read_history(lineage.weights))),
-        "parameters.yaml": yaml.safe_dump(told, sort_keys=False, allow_unicode=True),
-        "README.md": model_card(release.name, facts, pairs),
-        REPORT: run_report(lineage, told, release.name),
+        "parameters.yaml": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True),
+        "README.md": model_card(name, facts, pairs),
+        REPORT: run_report(lineage, shown, name),
     }
     key = digest("release", VERSION, lineage.weights.model_sha256, files)
     return Package.make(key, partial(_fill, lineage.weights, files))
 
 
-def write_report(lineage: Lineage, parameters: dict[str, Group], release: Release) -> None:
+def write_report(lineage: Lineage, told: RunParameters, release: Release) -> None:
     """Write the report of a run, with its timings, to `data/reports/`."""
     place = report_place(release)
     make_place(place.parent)
-    text = run_report(lineage, shown_parameters(parameters), release.name, made=release)
+    text = run_report(lineage, shown_parameters(told), release.name, made=release)
     if place.is_file() and place.read_text(encoding="utf-8") == text:
         return
     partial_place = place.with_name(f".{place.name}.{os.getpid()}")
@@ -65,11 +65,9 @@ def report_place(release: Release) -> Path:
     return settings().data / "reports" / f"{release.name}-{release.version[:12]}.html"
 
 
-def shown_parameters(parameters: dict[str, Group]) -> dict[str, dict[str, Any]]:
+def shown_parameters(told: RunParameters) -> dict[str, dict[str, Any]]:
     """Parameters as anybody may see them."""
-    return portable_parameters(
-        {name: group.model_dump(mode="json", exclude_none=True) for name, group in parameters.items()}
-    )
+    return portable_parameters(told.model_dump(mode="json", exclude_none=True))
 
 
 def _fill(weights: Weights, files: dict[str, str], folder: Path) -> Facts:

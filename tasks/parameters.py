@@ -52,7 +52,7 @@ class CorpusParameters(Group):
 
     source: tuple[str, ...] = ("data/templates/cheese.spintax",)
     """Files to take documents from: .spintax, Markdown with spintax fences, .txt (a document a line), .csv, .jsonl or
-    .parquet. Relative to the current folder, or else to the project's."""
+    .parquet. Relative to the current folder, or else to the project's; or an object, s3://bucket/folder/file.txt."""
 
     template: str | None = None
     """A spintax template typed in; where it is given, `source` is not read."""
@@ -371,6 +371,17 @@ class ReleaseParameters(Group):
         if not _RELEASE_NAME.fullmatch(value):
             raise ValueError(f"{value!r} is no release name: use letters, digits and . _ + = - only")
         return value
+
+
+class RunParameters(Group):
+    """What a whole run is told."""
+
+    corpus: CorpusParameters = CorpusParameters()
+    tokens: TokenParameters = TokenParameters()
+    model: ModelParameters = ModelParameters()
+    training: TrainingParameters = TrainingParameters()
+    sampling: SamplingParameters = SamplingParameters()
+    release: ReleaseParameters = ReleaseParameters()
 
 
 def flag(group: str, field: str) -> str:

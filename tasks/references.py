@@ -267,6 +267,11 @@ class ModelReference(BaseModel):
         return cls(path=str(path), **fields)  # type: ignore[arg-type]
 
     @property
+    def preset_key(self) -> str | None:
+        """The key of the folder that a preset was built in; None for any other model."""
+        return None if self.preset is None or self.path is None else Path(self.path).name
+
+    @property
     def load_from(self) -> str:
         """What `from_pretrained` takes: the folder on this machine, or the hub id."""
         return self.name if self.path is None else str(settings().data / self.path)

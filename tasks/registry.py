@@ -172,6 +172,8 @@ def prune(
 ) -> PrunedAway:
     """Delete old versions; never one that an alias names or would go back to, or that is younger than 24 hours.
 
+    Copies of stage folders that machines shared (`finetune_on`) go, too, once they are as old.
+
     Args:
         keep: How many of the newest versions stay in any case.
         dry_run: Only say what would be deleted.
@@ -187,6 +189,7 @@ def prune(
         kept=pruned.kept,
         versions=tuple(map(_listed, pruned.versions)),
         leftovers=pruned.leftovers,
+        stages=pruned.stages,
     )
 
 

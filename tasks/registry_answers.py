@@ -150,22 +150,27 @@ class PrunedAway(Answer):
     kept: int
     versions: tuple[ListedVersion, ...]
     leftovers: tuple[str, ...]
+    stages: tuple[str, ...]
+    """Copies of stage folders."""
 
     def sentence(self) -> str:
         """Counts, and what to do to delete."""
         what = f"{count(len(self.versions), 'version')} of {self.name}"
         if self.leftovers:
             what += f" and {count(len(self.leftovers), 'unfinished one')}"
+        if self.stages:
+            what += f" and {count(len(self.stages), 'shared stage folder')}"
         if not self.dry_run:
             return f"deleted {what}; {self.kept:,} kept"
         return f"would delete {what} and keep {self.kept:,}" + (
-            "; delete with --no-dry-run" if self.versions or self.leftovers else ""
+            "; delete with --no-dry-run" if self.versions or self.leftovers or self.stages else ""
         )
 
     def tables(self) -> Iterator[Rows]:
-        """The versions, then the leftovers."""
+        """The versions, then the leftovers, then what machines shared."""
         yield [HEADS, *(one.row() for one in self.versions)]
         yield [("unfinished",), *((one[:DIGITS],) for one in self.leftovers)]
+        yield [("shared",), *((one,) for one in self.stages)]
 
 
 class Aborted(Answer):

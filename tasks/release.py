@@ -6,7 +6,8 @@ lie in `data/releases/<version>/`, verified each time before they are used.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -16,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.caching import retry_can_help
 from tasks.lineage import Lineage, Release
 from tasks.package import PUBLISHED, make_package, write_report
-from tasks.parameters import Group, ReleaseParameters
+from tasks.parameters import ReleaseParameters, RunParameters
 from tasks.progress_artifact import ProgressArtifact
 from tasks.registry import CHAMPION
 from tasks.settings import place_of, settings
@@ -55,12 +56,13 @@ def check_destination(release: ReleaseParameters) -> None:
     retry_condition_fn=retry_can_help,
     retry_jitter_factor=0.5,
 )
-def publish_release(lineage: Lineage, parameters: dict[str, Group], release: ReleaseParameters) -> Release:
+def publish_release(lineage: Lineage, told: RunParameters) -> Release:
     """Put the release together and push it over S3; what the store has already is not sent again."""
     from tasks.storage.destination import open_store
     from tasks.storage.publish import publish
 
-    package = make_package(lineage, parameters, release)
+    release = told.release
+    package = make_package(lineage, told)
     meta = {"loss": lineage.weights.loss_after, "corpus": lineage.corpus.sha256}
     artifact, began = ProgressArtifact("publishing", "Bytes of the release"), time.monotonic()
     with open_store(_destination(release.destination), tell=_tell) as store, transfer_bar("publishing") as bar:
@@ -85,7 +87,7 @@ def publish_release(lineage: Lineage, parameters: dict[str, Group], release: Rel
         champion=champion,
     )
     print(f"release: {made.describe()}{', the champion now' if champion else ''}")
-    write_report(lineage, parameters, made)
+    write_report(lineage, told, made)
     create_link_artifact(
         key="release", link=made.uri, link_text=f"{made.name}@{made.version[:12]}", description=made.describe()
     )
@@ -115,12 +117,14 @@ def fetch_release(reference: str) -> "Fetched":
 
     InputError where there is no such release, UnavailableError where the store does not answer.
     """
-    from tasks.storage.destination import open_store, parse_reference
-    from tasks.storage.fetch import resolve
+    with _resolved(reference) as (store, name, version):
+        return fetch_version(store, name, version)
 
-    found = parse_reference(reference)
-    with open_store(_destination(str(found.destination)), must_exist=True) as store:
-        return fetch_version(store, found.name, resolve(store, found.name, found.selector))
+
+def find_version(reference: str) -> str:
+    """The version that such a reference names now; errors as of `fetch_release`."""
+    with _resolved(reference) as (_, _, version):
+        return version
 
 
 def fetch_version(store: "Store", name: str, version: str) -> "Fetched":
@@ -133,6 +137,17 @@ def fetch_version(store: "Store", name: str, version: str) -> "Fetched":
 def latest(release: ReleaseParameters) -> str:
     """How the newest release of a name is called: `data/store/spinneret@latest`."""
     return f"{release.destination.rstrip('/')}/{release.name}@{ALIAS}"
+
+
+@contextmanager
+def _resolved(reference: str) -> Iterator[tuple["Store", str, str]]:
+    """The open store, the name and the version that a reference names."""
+    from tasks.storage.destination import open_store, parse_reference
+    from tasks.storage.fetch import resolve
+
+    found = parse_reference(reference)
+    with open_store(_destination(str(found.destination)), must_exist=True) as store:
+        yield store, found.name, resolve(store, found.name, found.selector)
 
 
 def _tell(sentence: str) -> None:

@@ -8,14 +8,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tasks.folders import digest
 from tasks.lineage import Lineage
+from tasks.parameters import ReleaseParameters
 from tasks.settings import ROOT
 
 _SPEEDS = ("tokens_per_second",)
 
 
-def release_facts(lineage: Lineage) -> dict[str, Any]:
-    """The figures of a release."""
+def release_facts(lineage: Lineage, release: ReleaseParameters) -> dict[str, Any]:
+    """The figures of a release, and the keys of its stages, by which a later run sees what has changed."""
     base, corpus, tokens, weights = lineage.base, lineage.corpus, lineage.tokens, lineage.weights
     before, after = lineage.before, lineage.after
     counts = corpus.model_dump(include={"documents", "train_documents", "eval_documents", "duplicates", "derivations"})
@@ -32,9 +34,22 @@ def release_facts(lineage: Lineage) -> dict[str, Any]:
         "loss_floor": lineage.report.floor,
         "perplexity": weights.perplexity,
         "nats_per_document": weights.nats_per_document,
+        "keys": {
+            "corpus": corpus.key,
+            "base": base.preset_key,
+            "tokens": tokens.key,
+            "weights": weights.key,
+            "samples": after.key,
+            "gate": gate_key(release),
+        },
         "samples": {"written": after.count, "valid_before": before.valid, "valid_after": after.valid},
         **json.loads((weights.folder / "environment.json").read_text(encoding="utf-8")),
     }
+
+
+def gate_key(release: ReleaseParameters) -> str:
+    """Stands for what the parameters say of the gate."""
+    return digest("gate", release.model_dump(exclude={"destination", "name"}))
 
 
 def steady_history(history: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ weights are made. In the UI the training shows its progress and its losses.
 
 import base64
 import json
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import content_key
 from tasks.evaluation.losses import draw_losses, losses_markdown
-from tasks.folders import Facts, digest, list_files
+from tasks.folders import Facts, digest, list_files, remove_older
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.provenance import provenance
 from tasks.references import ModelReference, TokenBlocks, Weights
@@ -76,6 +77,15 @@ def make_weights(
         checkpoints.clear()
     print(f"weights: {made.describe()}")
     return made
+
+
+@task(name="forget weights", cache_policy=NO_CACHE, persist_result=False)
+def forget_weights(
+    tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, not_before: datetime
+) -> None:
+    """Remove the weights that were made before a time, so that they are made again."""
+    if remove_older(Weights.place(weights_key(tokens, base, training)), not_before):
+        print("weights: those of an earlier run are removed, to be made again")
 
 
 @task(name="show training", cache_policy=NO_CACHE, persist_result=False)

@@ -2,7 +2,8 @@
 
 What comes in: an open store, a name and how many of the newest versions stay. What it leaves: those; those that an
 alias names or that its rollback would go back to; and everything that is younger than 24 hours by the store's own
-clock, so that nothing goes that is just being published. What a publisher left unfinished goes once it is as old.
+clock, so that nothing goes that is just being published. What a publisher left unfinished goes once it is as old, and
+so do the copies of stage folders that machines shared for a run: without them it is only made again.
 
 A version goes manifest first, so that it is never half there. Then the aliases are read once more: where one names it
 by now, the manifest is put back.
@@ -15,6 +16,8 @@ from email.utils import parsedate_to_datetime
 
 from tasks.errors import UnavailableError
 from tasks.storage.aliases import Alias, list_aliases
+from tasks.storage.folder_copies import shared_folders
+from tasks.storage.listing import delete_all, newest
 from tasks.storage.names import MANIFEST
 from tasks.storage.store import Store
 from tasks.storage.survey import Survey, Version, survey
@@ -29,6 +32,8 @@ class Pruned:
 
     versions: tuple[Version, ...]
     leftovers: tuple[str, ...]
+    stages: tuple[str, ...]
+    """Copies of stage folders of any release at the destination: `tokens/<key>`."""
     kept: int
 
 
@@ -43,13 +48,17 @@ def prune(store: Store, name: str, keep: int, *, dry_run: bool) -> Pruned:
     with store.explained():
         before = now(store) - timedelta(hours=AGE_H)
         old = [one for one in _unprotected(found, keep) if datetime.fromisoformat(one.published_at) < before]
-        leftovers = [one for one in found.incomplete if _newest(store, name, one) < before]
+        leftovers = [one for one in found.incomplete if newest(store, name, "versions", one) < before]
+        stages = [one for one in shared_folders(store) if newest(store, *one.parts) < before]
         if not dry_run:
+            for shared in stages:
+                shared.delete()
             for one in old:
                 _delete_version(store, name, one.version)
             for leftover in leftovers:
-                _delete_files(store, name, leftover)
-    return Pruned(tuple(old), tuple(leftovers), len(found.versions) - len(old))
+                delete_all(store, name, "versions", leftover)
+    named = tuple("/".join(shared.parts[1:]) for shared in stages)
+    return Pruned(tuple(old), tuple(leftovers), named, len(found.versions) - len(old))
 
 
 def now(store: Store) -> datetime:
@@ -77,20 +86,4 @@ def _delete_version(store: Store, name: str, version: str) -> None:
     if data is not None and any(version in _wanted(alias) for alias in list_aliases(store, name).values()):
         store.write(key, data)
         raise UnavailableError(f"an alias of {name} came to name {version[:12]} at this moment, so it stays: try again")
-    _delete_files(store, name, version)
-
-
-def _delete_files(store: Store, name: str, version: str) -> None:
-    for key, _ in _objects(store, name, version):
-        store.client.delete_object(Bucket=store.bucket, Key=key)
-
-
-def _newest(store: Store, name: str, version: str) -> datetime:
-    """When the last object of a version was written; now where there is none (a listing may be late)."""
-    return max((written for _, written in _objects(store, name, version)), default=datetime.now(UTC))
-
-
-def _objects(store: Store, name: str, version: str) -> list[tuple[str, datetime]]:
-    prefix = store.key(name, "versions", version, "")
-    pages = store.client.get_paginator("list_objects_v2").paginate(Bucket=store.bucket, Prefix=prefix)
-    return [(item["Key"], item["LastModified"]) for page in pages for item in page.get("Contents", [])]
+    delete_all(store, name, "versions", version)

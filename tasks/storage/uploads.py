@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from tasks.errors import InputError
 from tasks.storage.failures import error_code, http_status
+from tasks.storage.folder_copies import STAGES
 from tasks.storage.mirror import CHECKPOINTS
 from tasks.storage.prune import now
 from tasks.storage.store import Store
@@ -33,8 +34,8 @@ class Upload:
 def abort_stale(store: Store, name: str, older_than_h: float, *, dry_run: bool) -> tuple[Upload, ...]:
     """Abort the unfinished uploads that began `older_than_h` hours ago or more; with `dry_run` none.
 
-    Those of release `name`, and those of the checkpoints that are copied to the same destination. Returns those that
-    were, or would be, aborted.
+    Those of release `name`, and those of checkpoints and stage folders that are copied to the same destination. Returns
+    those that were, or would be, aborted.
 
     Raises:
         InputError: the store cannot list unfinished uploads, or refuses.
@@ -49,7 +50,7 @@ def abort_stale(store: Store, name: str, older_than_h: float, *, dry_run: bool) 
 
 
 def _unfinished(store: Store, name: str) -> "list[MultipartUploadTypeDef]":
-    prefixes = (store.key(name, "versions", ""), store.key(CHECKPOINTS, ""))
+    prefixes = (store.key(name, "versions", ""), store.key(CHECKPOINTS, ""), store.key(STAGES, ""))
     pages = store.client.get_paginator("list_multipart_uploads").paginate(Bucket=store.bucket, Prefix=store.prefix)
     try:
         return [upload for page in pages for upload in page.get("Uploads", []) if upload["Key"].startswith(prefixes)]

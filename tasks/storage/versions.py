@@ -7,6 +7,7 @@ are not listed: a server over a folder reads every listed file to tell its ETag.
 import re
 
 from tasks.errors import InputError
+from tasks.storage.listing import folders
 from tasks.storage.names import check_name, is_version
 from tasks.storage.store import Store
 
@@ -15,13 +16,14 @@ _ABBREVIATED = re.compile(r"[0-9a-f]{4,63}")
 
 def version_folders(store: Store, name: str) -> list[str]:
     """The versions of `name` that have a folder, in alphabetic order; one without a manifest is not complete."""
-    return [found for found in _folders(store, check_name(name), "versions") if is_version(found)]
+    with store.explained():
+        return [found for found in folders(store, check_name(name), "versions") if is_version(found)]
 
 
 def release_names(store: Store) -> list[str]:
     """The names that releases are published under in the store."""
-    names = _folders(store)
-    return [name for name in names if _folders(store, name, "versions")]
+    with store.explained():
+        return [name for name in folders(store) if folders(store, name, "versions")]
 
 
 def find_version(store: Store, name: str, abbreviated: str) -> str | None:
@@ -37,13 +39,3 @@ def find_version(store: Store, name: str, abbreviated: str) -> str | None:
         shown = ", ".join(version[: len(abbreviated) + 6] for version in found[:5])
         raise InputError(f"{len(found)} versions of {name} begin with {abbreviated} ({shown}): write more digits")
     return found[0] if found else None
-
-
-def _folders(store: Store, *parts: str) -> list[str]:
-    prefix = store.key(*parts, "")
-    with store.explained():
-        pages = store.client.get_paginator("list_objects_v2").paginate(
-            Bucket=store.bucket, Prefix=prefix, Delimiter="/"
-        )
-        found = [one["Prefix"] for page in pages for one in page.get("CommonPrefixes", [])]
-    return sorted(one.removeprefix(prefix).rstrip("/") for one in found)
