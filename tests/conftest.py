@@ -4,11 +4,14 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tasks.settings import settings
+
+if TYPE_CHECKING:
+    from tasks.storage.embedded_server import Endpoint
 
 _SERVED = ("tests/flows/", "tests/tasks/test_caching.py")
 """Where tests need the Prefect server."""
@@ -53,6 +56,24 @@ def own_place(
     settings.cache_clear()
     yield
     settings.cache_clear()
+
+
+@pytest.fixture
+def remote_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server of `remote` keeps its buckets."""
+    return tmp_path_factory.mktemp("remote")
+
+
+@pytest.fixture
+def remote(own_place: None, remote_folder: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Endpoint]":
+    """A real S3 server on loopback, reached as one of another machine is: by boto3's environment."""
+    from tasks.storage.embedded_server import embedded_store
+
+    with embedded_store(remote_folder) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", endpoint.access_key_id)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", endpoint.secret_access_key)
+        yield endpoint
 
 
 @pytest.fixture(scope="session")
