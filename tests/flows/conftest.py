@@ -14,7 +14,6 @@ from prefect import State
 from flows.train import Trained, train
 from tasks.parameters import (
     CorpusParameters,
-    Group,
     ReleaseParameters,
     SamplingParameters,
     TrainingParameters,
@@ -30,12 +29,12 @@ class Run:
     """A run that ended: what it was told, what it left, and its id at the server."""
 
     place: Path
-    told: dict[str, Group]
+    told: dict[str, Any]
     left: Trained
     id: UUID
 
 
-def tiny(store: Path) -> dict[str, Group]:
+def tiny(store: Path) -> dict[str, Any]:
     """The parameters of the smallest real run."""
     return {
         "corpus": CorpusParameters(template=TEMPLATE),
@@ -67,11 +66,13 @@ def run_of(state: State[Any]) -> UUID:
     return run
 
 
-def run_train(place: Path, told: dict[str, Group]) -> Run:
+def run_train(place: Path, told: dict[str, Any]) -> Run:
     """Run `train`; AssertionError where it does not end well."""
     state = train(**told, return_state=True)
     assert state.is_completed(), state.message
-    return Run(place, told, state.result(), run_of(state))
+    left = state.result()
+    assert isinstance(left, Trained)
+    return Run(place, told, left, run_of(state))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,124 @@
+"""Nothing new, nothing spent: a run that would make the newest release once more ends at once, and says so."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.train import Trained, summary, train
+from tasks.parameters import (
+    CorpusParameters,
+    ModelParameters,
+    ReleaseParameters,
+    RunParameters,
+    SamplingParameters,
+    TokenParameters,
+    TrainingParameters,
+)
+from tasks.references import Weights
+from tasks.settings import settings
+from tasks.unchanged import Unchanged, find_unchanged
+from tests.flows import asking
+from tests.flows.conftest import TEMPLATE, Run, run_of, run_train
+
+from .test_train import stamps
+
+
+@pytest.fixture
+def elsewhere(again: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """The run, seen from a machine that has only its release: the data folder is empty."""
+    monkeypatch.setenv("SPINNERET_DATA", str(tmp_path / "elsewhere"))
+    settings.cache_clear()
+    yield again
+    settings.cache_clear()
+
+
+def told(run: Run, **other: Any) -> RunParameters:
+    return RunParameters(**{**run.told, **other})
+
+
+def test_on_any_machine_the_same_run_is_unchanged_and_makes_nothing(elsewhere: Run) -> None:
+    state = train(**elsewhere.told, skip_unchanged=True, return_state=True)
+    left = state.result()
+    assert isinstance(left, Unchanged)
+    assert state.is_completed()
+    assert state.message == left.sentence()
+    name = f"tiny@{elsewhere.left.release.version[:12]}"
+    assert left.sentence().startswith(f"unchanged since release {name} of 20")
+    assert left.version == elsewhere.left.release.version
+    assert summary(left) == left.sentence()
+    assert not settings().data.exists()
+    assert set(asking.states(run_of(state))) == {"check destination", "look for changes"}
+    [link] = asking.read_artifacts(run_of(state), "release")
+    assert left.sentence() in str(link.description)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"corpus": CorpusParameters(template=TEMPLATE, seed=1)}, "the corpus"),
+        ({"corpus": CorpusParameters(template="{a|b} {c|d|e} {f|g}")}, "the corpus"),
+        ({"model": ModelParameters(name="scratch-125m")}, "the base model"),
+        ({"tokens": TokenParameters(block_size=16)}, "the cutting into tokens"),
+        ({"training": TrainingParameters(max_steps=4)}, "the training"),
+        ({"sampling": SamplingParameters(prompts=("a d",))}, "the sampling"),
+    ],
+    ids=["seed", "template", "base model", "tokens", "training", "sampling"],
+)
+def test_what_changed_is_told(
+    elsewhere: Run, other: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert find_unchanged.fn(told(elsewhere, **other)) is None
+    version = elsewhere.left.release.version[:12]
+    assert f"changes: since tiny@{version}, {said} changed\n" in capsys.readouterr().out
+    assert not settings().data.exists()
+
+
+def test_several_changes_are_told_together(elsewhere: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    release = elsewhere.told["release"]
+    assert isinstance(release, ReleaseParameters)
+    other = told(
+        elsewhere, training=TrainingParameters(max_steps=3, seed=7), release=release.model_copy(update={"gate": "off"})
+    )
+    assert find_unchanged.fn(other) is None
+    assert "the base model and the training and the gate changed" in capsys.readouterr().out
+
+
+def test_what_changes_no_weight_is_no_change(elsewhere: Run) -> None:
+    other = told(elsewhere, training=TrainingParameters(max_steps=3, save_steps=1, preprocessing_processes=2))
+    assert find_unchanged.fn(other) is not None
+
+
+def test_without_a_release_there_is_something_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    release = ReleaseParameters(destination=str(tmp_path / "store"))
+    assert find_unchanged.fn(RunParameters(release=release)) is None
+    assert f"there is no {tmp_path}/store/spinneret@latest yet" in capsys.readouterr().out
+
+
+def test_continual_training_waits_for_something_new(again: Run) -> None:
+    release = again.told["release"]
+    assert isinstance(release, ReleaseParameters)
+    champion = ModelParameters(name=f"{release.destination}/{release.name}@champion")
+    other = {**again.told, "model": champion, "release": release.model_copy(update={"gate": "off"})}
+    learned = run_train(again.place, other)
+    assert learned.left.lineage.base.sha256 == again.left.release.version
+    assert find_unchanged.fn(RunParameters(**other)) is not None
+    new = {**other, "corpus": CorpusParameters(template=TEMPLATE + " z")}
+    assert find_unchanged.fn(RunParameters(**new)) is None
+
+
+def test_force_trains_although_the_weights_are_there(again: Run) -> None:
+    before = stamps(Weights.place(again.left.lineage.weights.key))
+    state = train(**again.told, skip_unchanged=True, force=True, return_state=True)
+    assert state.is_completed(), state.message
+    ended = asking.states(run_of(state))
+    assert ended["forget weights"] == ["Completed"]
+    assert ended["make weights"] == ["Completed"]
+    assert ended["make tokens"] == ["Cached"]
+    after = stamps(Weights.place(again.left.lineage.weights.key))
+    assert set(after) == set(before)
+    assert not [path for path in after if after[path] == before[path] and path.endswith("json")]
+    left = state.result()
+    assert isinstance(left, Trained)
+    assert left.release.version == again.left.release.version
