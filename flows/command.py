@@ -42,15 +42,17 @@ def run(
     `check` gets the parameters before anything is started; `summary` makes the text that ends a run, on stdout;
     `locally` is called instead of the flow, without any server, with the same parameters; so is `plan` where `--plan`
     is given, with `as_json` beside them, and its text goes to stdout, while all that is printed meanwhile does not.
+    `--quiet` and `--verbose` say how much of the run's log is shown here, `--no-ui` that no UI is served.
     """
     with _ending("the same command goes on from the last stage that was done"):
         told = read_words(flow.fn, sys.argv[1:], script=flow.name)
+        _check_switches(told.switches)
         if check is not None:
             check(told.parameters)
-        if plan is not None and _wants_plan(told):
+        if plan is not None and "plan" in told.switches:
             print(_make_plan(plan, told))
             sys.exit(0)
-        result = _run_alone(locally, told.parameters) if locally else _run_with_api(flow, told.parameters)
+        result = _run_alone(locally, told.parameters) if locally else _run_with_api(flow, told)
         if summary is not None:
             print(summary(result))
     sys.exit(0)
@@ -100,10 +102,11 @@ def _choose(script: str, verbs: Mapping[str, Callable[..., Any]], words: list[st
     return verb, rest
 
 
-def _wants_plan(told: Told) -> bool:
-    if "json" in told.switches and "plan" not in told.switches:
+def _check_switches(switches: frozenset[str]) -> None:
+    if "json" in switches and "plan" not in switches:
         raise InputError("--json shows a plan as JSON, and there is no --plan; give both, or leave --json out.")
-    return "plan" in told.switches
+    if {"quiet", "verbose"} <= switches:
+        raise InputError("--quiet says less and --verbose says more; give one of them.")
 
 
 def _make_plan(plan: Callable[..., str], told: Told) -> str:
@@ -112,11 +115,14 @@ def _make_plan(plan: Callable[..., str], told: Told) -> str:
         return str(_run_alone(plan, {**told.parameters, "as_json": "json" in told.switches}))
 
 
-def _run_with_api(flow: "Flow[..., Any]", parameters: dict[str, Any]) -> Any:
-    from flows.local_server import prefect_api
+def _run_with_api(flow: "Flow[..., Any]", told: Told) -> Any:
+    """Run the flow; where to watch it goes to stderr, as its log does."""
+    from flows.local_server import prefect_api, watched
 
-    with prefect_api():
-        return flow(**parameters)
+    quiet, ui = "quiet" in told.switches, "no_ui" not in told.switches
+    logs.show(quiet=quiet, verbose="verbose" in told.switches)
+    with prefect_api(ui=ui) as api:
+        return (watched(flow, api) if ui and not quiet else flow)(**told.parameters)
 
 
 def _run_alone(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:

@@ -30,11 +30,18 @@ _CONFIG = inspect.Parameter(
     annotation=Annotated[Path | None, Parameter(help="YAML file of parameters, by group; flags override it.")],
 )
 
+_OF_A_RUN = {
+    "no_ui": "Serve no live UI while the run lasts (a server at PREFECT_API_URL has its own).",
+    "quiet": "Say only what is a warning or an error, and the end of the run.",
+    "verbose": "Say all that Prefect and the libraries say, with tracebacks.",
+}
 SWITCHES = {
     "train": {
         "plan": "Say what the run would take (steps, memory, time) and what makes no sense in it, and train nothing.",
         "json": "With --plan: print one JSON object instead of a table.",
+        **_OF_A_RUN,
     },
+    "prepare": _OF_A_RUN,
     "release": {"json": "Print one JSON object instead of a table."},
 }
 """File in flows/ → switches of its command, each with its description."""

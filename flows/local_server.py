@@ -1,58 +1,127 @@
 """Prefect's server for a local run: a guarded child, started only where no server is configured.
 
-What comes in: Prefect's settings. What it leaves: an API to report to while the block runs. With PREFECT_API_URL set
-that server is used and none is started. The child ends with its parent, also on kill -9, and Ctrl-C does not reach it,
-so the run can still report its end.
+What comes in: Prefect's settings. What it leaves: an API to report to while the block runs, and beside it the live UI.
+With PREFECT_API_URL set that server is used and none is started. The child ends with its parent, also on kill -9, and
+Ctrl-C does not reach it, so the run can still report its end.
 """
 
 import fcntl
+import importlib
 import os
 import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import prefect
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_UI_URL,
+    get_current_settings,
+    temporary_settings,
+)
+from prefect.utilities.urls import url_for
 
 from tasks.errors import UnavailableError
 from tasks.folders import make_place
 from tasks.guarded_child import GuardedChild
 from tasks.settings import settings
 
+if TYPE_CHECKING:
+    from prefect import Flow, State
+    from prefect.client.schemas.objects import FlowRun
+
 START_LIMIT_S = 180
+KEPT_LOGS = 5
+"""Logs of servers that have ended, the newest; older ones are removed at the next start."""
+_SERVE = "import gc, runpy; gc.set_threshold(100_000); runpy.run_module('uvicorn', run_name='__main__')"
+"""The server's program. Its start makes half a million objects that stay: collecting less often saves 15 % of it."""
+_AHEAD = ("matplotlib.figure", "matplotlib.backends.backend_svg", "tasks.storage.destination", "tasks.storage.publish")
+"""Modules that a whole run imports sooner or later: there is time for it while the server starts."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """What a run reports to."""
+
+    address: str
+    ends_with_us: bool
 
 
 @contextmanager
-def prefect_api() -> Iterator[str]:
-    """The address of the API that a run reports to; UnavailableError where it does not answer."""
+def prefect_api(*, ui: bool = True) -> Iterator[Api]:
+    """The API that a run reports to; UnavailableError where it does not answer.
+
+    A server that is started here serves the UI, too, unless `ui` is off.
+    """
     configured = PREFECT_API_URL.value()
     if configured:
         _check(configured)
-        yield configured
+        yield Api(configured, ends_with_us=False)
         return
-    address = _start()
-    with temporary_settings({PREFECT_API_URL: address}):
-        yield address
+    address = _start(ui)
+    here = {
+        PREFECT_API_URL: address,
+        PREFECT_UI_URL: address.replace("/api", "/v2"),
+        # They are for a server that outlives the run, and each flow waits up to a second for the last one.
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+    }
+    with temporary_settings(here):
+        yield Api(address, ends_with_us=True)
 
 
-def _start() -> str:
+def watched(flow: "Flow[..., Any]", api: Api) -> "Flow[..., Any]":
+    """The same flow, which says at its beginning, on stderr, on which page of the UI it can be watched."""
+
+    def tell(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
+        page = url_for(flow_run)
+        if page is not None:
+            print(f"watch it at {page}{', as long as the run lasts' if api.ends_with_us else ''}", file=sys.stderr)
+
+    return flow.with_options(on_running=[*flow.on_running_hooks, tell])
+
+
+def _start(ui: bool) -> str:
     port = _free_port()
     address = f"http://127.0.0.1:{port}/api"
     log = settings().data / "logs" / f"prefect-server-{os.getpid()}.log"
     make_place(log.parent)
+    _clear_logs(log.parent)
     log.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(prefect.__module_path__.parent), "--factory"]
+    command = [sys.executable, "-c", _SERVE, "--app-dir", str(prefect.__module_path__.parent), "--factory"]
     command += ["prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--log-level", "error", "--lifespan", "on"]
-    print(f"starting a Prefect server for this run (log: {log})", file=sys.stderr)
+    command += ["--log-level", "error", "--lifespan", "on", "--timeout-graceful-shutdown", "1"]
     with _one_start_at_a_time():
         # The child is ended at exit, after Prefect has sent its last logs.
-        _wait(GuardedChild.start(command, _environment(address), log), address, log)
+        child = GuardedChild.start(command, _environment(address, ui), log)
+        for name in _AHEAD:
+            importlib.import_module(name)
+        _wait(child, address, log)
     return address
+
+
+def _clear_logs(folder: Path) -> None:
+    """Remove the logs of servers whose command has ended, but for the newest ones."""
+    ended = [path for path in folder.glob("prefect-server-*.log") if not _is_alive(path.stem.rpartition("-")[2])]
+    with suppress(FileNotFoundError):  # another command clears them, too
+        for path in sorted(ended, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_LOGS:]:
+            path.unlink()
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager
@@ -65,8 +134,8 @@ def _one_start_at_a_time() -> Iterator[None]:
         yield
 
 
-def _environment(address: str) -> dict[str, str]:
-    """The server's settings: API and UI, and no service that acts on other runs than ours or on old events."""
+def _environment(address: str, ui: bool) -> dict[str, str]:
+    """The server's settings: API and perhaps UI, and no service that acts on other runs than ours or on old events."""
     off = ["SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP"]
     off += ["REPOSSESSOR", "CLEANUP_RECONCILER"]
     return {
@@ -74,21 +143,31 @@ def _environment(address: str) -> dict[str, str]:
         **get_current_settings().to_environment_variables(exclude_unset=True),
         **{f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in off},
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "orphans",  # that is, not "events"
+        "PREFECT_UI_ENABLED": str(ui).lower(),
         "PREFECT_UI_API_URL": address,
+        **_place_of_ui(),
         "PREFECT__SERVER_FINAL": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
 
 
+def _place_of_ui() -> dict[str, str]:
+    """The server copies the UI's files beside itself, or into its home where it may not."""
+    if os.access(prefect.__ui_static_subpath__.parent, os.W_OK):
+        return {}
+    return {"PREFECT_UI_STATIC_DIRECTORY": str(get_current_settings().home / "ui")}
+
+
 def _wait(child: GuardedChild, address: str, log: Path) -> None:
     ends = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < ends and child.poll() is None:
-        try:
-            if httpx.get(f"{address}/health", timeout=5, trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
+    with httpx.Client(trust_env=False, verify=False) as client:  # noqa: S501 http on this machine
+        while time.monotonic() < ends and child.poll() is None:
+            try:
+                if client.get(f"{address}/health", timeout=5).is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
     ended = child.poll()
     child.close()
     how = f"did not start within {START_LIMIT_S} s" if ended is None else f"ended at its start, with status {ended}"

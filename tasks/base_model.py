@@ -27,6 +27,7 @@ from tasks.parameters import (
 from tasks.references import Base, Corpus, ModelReference
 from tasks.release import fetch_release, find_version, latest
 from tasks.settings import find_file
+from tasks.stage_log import make_and_tell
 
 VERSION = 1
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -63,8 +64,7 @@ def make_base_model(corpus: Corpus, model: ModelParameters, seed: int) -> ModelR
         found = find_model(model)
         print(f"base model: {found.name} ({found.sha256[:12]})")
         return found
-    base = Base.make(key, partial(_fill, model.name, corpus, seed))
-    print(f"base model: {model.name}, {base.describe()}")
+    base = make_and_tell(Base, key, partial(_fill, model.name, corpus, seed), model=model.name)
     return ModelReference.in_folder(
         base.folder, name=model.name, type=model.type, sha256=base.sha256, preset=model.name
     )

@@ -19,7 +19,9 @@ from prefect.logging import get_run_logger
 from prefect.results import ResultStore, get_result_store
 
 from tasks.errors import SpinneretError, UnavailableError
+from tasks.logs import STORY
 from tasks.references import Reference
+from tasks.stage_log import cached_line
 
 
 @dataclass
@@ -45,8 +47,13 @@ class ContentKey(CachePolicy):
         if found is None:
             _forget(get_result_store(), record)
         elif get_result_store().exists(record):
-            get_run_logger().info("%s: cached, %s", self.kind.stage, found.describe())
+            self._tell(found, getattr(inputs.get("model"), "name", None))
         return record
+
+    @staticmethod
+    def _tell(found: Reference, model: str | None) -> None:
+        if STORY.first((found.stage, found.key)):
+            get_run_logger().info(cached_line(found, model))
 
 
 def content_key(kind: type[Reference], key_of: Callable[..., str | None]) -> ContentKey:

@@ -28,6 +28,7 @@ from tasks.parameters import ReleaseParameters
 from tasks.references import Comparison, Corpus, Report
 from tasks.report import read_report
 from tasks.samples import read_prompts, read_samples
+from tasks.stage_log import make_and_tell
 
 VERSION = 1
 
@@ -53,7 +54,7 @@ def compare_models(
 ) -> Comparison:
     """Measure the contenders, and decide whether the challenger may become the champion."""
     key = comparison_key(contenders, corpus, report, release)
-    return Comparison.make(key, partial(_fill, contenders, corpus, report, release))
+    return make_and_tell(Comparison, key, partial(_fill, contenders, corpus, report, release))
 
 
 @task(name="show comparison", cache_policy=NO_CACHE, persist_result=False)

@@ -23,6 +23,7 @@ from tasks.parameters import CorpusParameters
 from tasks.references import Corpus
 from tasks.sources import find_source
 from tasks.spintax import Pair, Template, choose_pairs, parse_templates, read_templates
+from tasks.stage_log import make_and_tell
 
 VERSION = 2
 TEMPLATE_SUFFIXES = (".spintax", ".md", ".markdown")
@@ -93,9 +94,7 @@ def corpus_key(corpus: CorpusParameters) -> str:
 def make_corpus(corpus: CorpusParameters) -> Corpus:
     """Draw from the templates, read own text, deduplicate, shuffle and split."""
     key = corpus_key(corpus)
-    made = Corpus.make(key, partial(_fill, corpus, key))
-    print(f"corpus: {made.describe()}")
-    return made
+    return make_and_tell(Corpus, key, partial(_fill, corpus, key))
 
 
 def check_sources(corpus: CorpusParameters) -> None:

@@ -15,6 +15,7 @@ from tasks.caching import content_key
 from tasks.dataset import read_jsonl_documents
 from tasks.folders import Facts, digest
 from tasks.references import Corpus, HeldOut, ModelReference
+from tasks.stage_log import make_and_tell
 
 VERSION = 1
 MOST_DOCUMENTS = 1000
@@ -33,9 +34,7 @@ def heldout_key(model: ModelReference, corpus: Corpus) -> str:
 )
 def measure_heldout(model: ModelReference, corpus: Corpus) -> HeldOut:
     """Measure each held-out document, MOST_DOCUMENTS at most."""
-    made = HeldOut.make(heldout_key(model, corpus), partial(_fill, model, corpus))
-    print(f"held out: {made.describe()}, by {model.name}")
-    return made
+    return make_and_tell(HeldOut, heldout_key(model, corpus), partial(_fill, model, corpus), model=model.name)
 
 
 def heldout_documents(corpus: Corpus, most: int = MOST_DOCUMENTS) -> list[str]:

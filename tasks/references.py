@@ -226,9 +226,9 @@ class Comparison(Reference):
     """The base model, or the champion's version."""
 
     def describe(self) -> str:
-        """The verdict."""
+        """Who was compared; the verdict has lines of its own."""
         opponent = self.opponent[:12] if len(self.opponent) == 64 else f"the {self.opponent}"
-        return f"{'beats' if self.promote else 'does not replace'} {opponent}"
+        return f"the challenger against {opponent}"
 
 
 class Package(Reference):

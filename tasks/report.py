@@ -18,6 +18,7 @@ from tasks.evaluation import corpus_report
 from tasks.evaluation.corpus_report import CorpusReport, Counts, Source, Split, Tokens, report_markdown, report_text
 from tasks.folders import Facts, digest
 from tasks.references import Corpus, Report, TokenBlocks
+from tasks.stage_log import make_and_tell
 
 VERSION = 1
 
@@ -35,14 +36,14 @@ def report_key(corpus: Corpus, tokens: TokenBlocks, asked: int) -> str:
 )
 def make_report(corpus: Corpus, tokens: TokenBlocks, asked: int) -> Report:
     """Work the figures out; `asked` is how many documents were to be drawn from the templates."""
-    return Report.make(report_key(corpus, tokens, asked), partial(_fill, corpus, tokens, asked))
+    return make_and_tell(Report, report_key(corpus, tokens, asked), partial(_fill, corpus, tokens, asked))
 
 
 @task(name="show report", cache_policy=NO_CACHE, persist_result=False)
 def show_report(made: Report) -> None:
     """Show the report in the log and in the UI, in every run."""
     report = read_report(made)
-    print(f"report: {made.describe()}\n{report_text(report)}")
+    print(f"report: the corpus in figures\n{report_text(report)}")
     create_markdown_artifact(
         key="corpus-report", markdown=report_markdown(report), description="What the corpus is, and its loss floor"
     )

@@ -24,6 +24,7 @@ from tasks.heldout import heldout_documents
 from tasks.parameters import SamplingParameters
 from tasks.references import Corpus, ModelReference, Samples
 from tasks.spintax import Template
+from tasks.stage_log import make_and_tell
 
 VERSION = 3
 
@@ -41,8 +42,8 @@ def samples_key(model: ModelReference, corpus: Corpus, sampling: SamplingParamet
 )
 def make_samples(model: ModelReference, corpus: Corpus, sampling: SamplingParameters) -> Samples:
     """Let the model write on each prompt."""
-    made = Samples.make(samples_key(model, corpus, sampling), partial(_fill, model, corpus, sampling))
-    print(f"samples: {made.describe()}, by {model.name}")
+    key = samples_key(model, corpus, sampling)
+    made = make_and_tell(Samples, key, partial(_fill, model, corpus, sampling), model=model.name)
     for sample in read_samples(made):
         print(f"samples: {sample['prompt']!r} -> {sample['text']!r}")
     return made

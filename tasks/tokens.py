@@ -37,6 +37,7 @@ from tasks.folders import Facts, digest
 from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.references import Corpus, ModelReference, TokenBlocks
 from tasks.settings import find_file
+from tasks.stage_log import make_and_tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,8 +69,7 @@ def make_tokens(
     """Tokenize and pack the corpus, or take the blocks of a preprocessed file."""
     fill = partial(_fill_from_file, base, training) if training.load_preprocessed_data else None
     fill = fill or partial(_fill_from_corpus, corpus, base, tokens, training.preprocessing_processes)
-    made = TokenBlocks.make(tokens_key(corpus, base, tokens, training), fill)
-    print(f"tokens: {made.describe()}")
+    made = make_and_tell(TokenBlocks, tokens_key(corpus, base, tokens, training), fill)
     warning = block_size_warning(made.train_blocks, block_size=made.block_size)
     if warning:
         print(f"tokens: warning: {warning}")

@@ -24,6 +24,7 @@ from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingPara
 from tasks.provenance import provenance
 from tasks.references import ModelReference, TokenBlocks, Weights
 from tasks.settings import place_of
+from tasks.stage_log import make_and_tell
 from tasks.torchrun import train_together
 from tasks.training_job import Job, run_job
 from tasks.training_progress import Reporter
@@ -73,9 +74,8 @@ def make_weights(
     """
     job = _job(tokens, base, training, release).model_copy(update={"watched": watched})
     with job.checkpoints() as checkpoints, checkpoints.exclusive():
-        made = Weights.make(job.key, partial(_fill, job))
+        made = make_and_tell(Weights, job.key, partial(_fill, job))
         checkpoints.clear()
-    print(f"weights: {made.describe()}")
     return made
 
 

@@ -7,6 +7,7 @@ page, and Markdown with the picture and a row for each measurement.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from io import BytesIO, StringIO
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -46,9 +47,16 @@ def losses_svg(history: Sequence[Entry], *, floor: float | None = None, narrow: 
 
     `narrow` is drawn for a phone; the ids of the two differ. The same history gives the same text.
     """
+    return _svg(tuple(tuple(entry.items()) for entry in history), floor, narrow)
+
+
+@lru_cache(maxsize=2)
+def _svg(entries: tuple[tuple[tuple[str, float], ...], ...], floor: float | None, narrow: bool) -> str:
+    """Drawn once for the two reports of a run, the published one and that with the timings of this machine."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+    history = [dict(entry) for entry in entries]
     size, name = ((4.7, 4.2), "narrow") if narrow else ((9.6, 4.2), "wide")
     svg = StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):

@@ -91,7 +91,8 @@ def test_help_lists_every_field_with_its_sentence_default_and_limits_and_imports
 
 
 def test_without_words_everything_has_its_default() -> None:
-    assert read_parameters(train, []) == {name: group() for name, group in GROUPS["train"].items()}
+    groups = {name: group() for name, group in GROUPS["train"].items()}
+    assert read_parameters(train, []) == {**groups, "finetune_on": None, "skip_unchanged": False, "force": False}
 
 
 def test_flags_override_the_file_and_the_file_overrides_defaults(tmp_path: Path) -> None:

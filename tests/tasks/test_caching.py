@@ -1,6 +1,8 @@
 """The cache policy under a real Prefect server: Cached, or a miss, and what decides it."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import State, task
+from prefect import State, flow, task
 
 from tasks.caching import content_key, retry_can_help
 from tasks.corpus import make_corpus
@@ -51,10 +53,30 @@ def test_the_second_time_is_cached_and_gives_the_same_reference() -> None:
     assert second.result() == first.result()
 
 
-def test_a_cached_stage_says_so_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+@flow(log_prints=True)
+def asks_twice() -> None:
     make_corpus(TYPED)
     make_corpus(TYPED)
-    assert "corpus: cached, 12 documents of 12" in caplog.text
+
+
+def test_a_stage_is_told_once_in_a_run_with_its_time_and_as_cached_in_the_next(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asks_twice()
+    asks_twice()
+    made, cached = [line for line in caplog.messages if line.startswith("corpus: ")]
+    assert re.fullmatch(r"corpus: 12 documents of 12 .* held out \[\d+ ms\]", made)
+    assert re.fullmatch(r"corpus: cached, 12 documents of 12 .* held out", cached)
+
+
+def test_a_stage_that_is_there_without_a_record_is_not_told_as_made(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    asks_twice()
+    shutil.rmtree(tmp_path / "results")
+    caplog.clear()
+    asks_twice()
+    assert [line for line in caplog.messages if line.startswith("corpus: ")][0].startswith("corpus: cached, 12 doc")
 
 
 def folder_removed(folder: Path) -> None:
