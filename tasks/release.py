@@ -22,6 +22,7 @@ from tasks.progress_artifact import ProgressArtifact
 from tasks.registry import CHAMPION
 from tasks.settings import place_of, settings
 from tasks.transfer_progress import transfer_bar
+from tasks.verdict_event import tell_verdict
 
 if TYPE_CHECKING:
     from tasks.storage.destination import Destination
@@ -88,6 +89,7 @@ def publish_release(lineage: Lineage, told: RunParameters) -> Release:
     )
     print(f"release: {made.describe()}{', the champion now' if champion else ''}")
     write_report(lineage, told, made)
+    tell_verdict(made, lineage.comparison)
     create_link_artifact(
         key="release", link=made.uri, link_text=f"{made.name}@{made.version[:12]}", description=made.describe()
     )
