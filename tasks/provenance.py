@@ -9,7 +9,7 @@ import subprocess
 from importlib import metadata
 from typing import Any
 
-from tasks.settings import ROOT
+from tasks.settings import ROOT, settings
 
 LIBRARIES = ("prefect", "happytransformer", "transformers", "tokenizers", "accelerate", "torch", "pandas", "boto3")
 _LIMIT_S = 10
@@ -18,10 +18,12 @@ _LIMIT_S = 10
 def provenance() -> dict[str, Any]:
     """What this process runs: `git_commit`, `git_changed`, `python`, `libraries`.
 
-    `git_commit` is None outside of a checkout; `git_changed` says whether tracked files differed from it.
+    Outside of a checkout `git_commit` is SPINNERET_COMMIT, which a container image states, or None; `git_changed` says
+    whether tracked files differed from it.
     """
-    commit = _git("rev-parse", "HEAD")
-    changes = None if commit is None else _git("status", "--porcelain", "--untracked-files=no")
+    checked_out = _git("rev-parse", "HEAD")
+    commit = checked_out or settings().commit or None
+    changes = None if checked_out is None else _git("status", "--porcelain", "--untracked-files=no")
     return {
         "git_commit": commit,
         "git_changed": None if changes is None else bool(changes),

@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     data: Path = ROOT / "data"
     """Folder that holds everything a run makes (`SPINNERET_DATA`)."""
 
+    commit: str = ""
+    """The commit of the code where that is no checkout, as in a container (`SPINNERET_COMMIT`)."""
+
 
 @cache
 def settings() -> Settings:

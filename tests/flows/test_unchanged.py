@@ -96,6 +96,7 @@ def test_without_a_release_there_is_something_to_do(tmp_path: Path, capsys: pyte
     assert f"there is no {tmp_path}/store/spinneret@latest yet" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_continual_training_waits_for_something_new(again: Run) -> None:
     release = again.told["release"]
     assert isinstance(release, ReleaseParameters)
@@ -108,6 +109,7 @@ def test_continual_training_waits_for_something_new(again: Run) -> None:
     assert find_unchanged.fn(RunParameters(**new)) is None
 
 
+@pytest.mark.slow
 def test_force_trains_although_the_weights_are_there(again: Run) -> None:
     before = stamps(Weights.place(again.left.lineage.weights.key))
     state = train(**again.told, skip_unchanged=True, force=True, return_state=True)
