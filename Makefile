@@ -1,13 +1,17 @@
-# Two commands do everything, set-up included: `make train` and `make test`.
+# Set-up is included: `make train` trains, `make up` brings up a whole local installation, `make test` tests.
 # `make train ARGS="--corpus.num-documents 500"` passes parameters on.
 
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 ARGS ?=
 
-.PHONY: train test test-slow lint lock clean
+.PHONY: train up test test-slow lint lock clean
 
 train: .venv/.run
 	.venv/bin/python flows/train.py $(ARGS)
+
+# Prefect's server with its UI, pools, deployments, automations and workers; Ctrl-C ends everything.
+up: .venv/.run
+	@exec .venv/bin/python deployments/up.py $(ARGS)
 
 test: .venv/.test
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)

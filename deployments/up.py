@@ -119,8 +119,6 @@ def _environment(address: str) -> dict[str, str]:
         "PREFECT_UI_URL": address,  # for the links in notifications
         "PREFECT_HOME": str(data / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite lets one write at a time: wait, do not fail
-        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
         "DO_NOT_TRACK": "1",
         "SPINNERET_DATA": str(data),
         "SPINNERET_ROOT": str(ROOT),

@@ -1,5 +1,6 @@
 """A living Prefect server, asked as its UI asks it, and the processes that belong to it."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -24,13 +25,17 @@ RESUMED = "training: goes on from the checkpoint of step"
 
 
 def comes(what: Callable[[], object], limit_s: float, pause_s: float = 0.4) -> bool:
-    """Whether it came to hold within the limit; the server is not asked more often than a browser asks it."""
+    """Whether it came to hold within the limit; the server is not asked more often than a browser asks it.
+
+    A server on SQLite may be silent for a minute when several write at once: it is asked again.
+    """
     deadline = time.monotonic() + limit_s
-    while not what():
-        if time.monotonic() > deadline:
-            return False
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TimeoutException):
+            if what():
+                return True
         time.sleep(pause_s)
-    return True
+    return False
 
 
 @dataclass
@@ -41,7 +46,7 @@ class Api:
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=f"{self.address}/api", trust_env=False, timeout=60)
+        self.client = httpx.Client(base_url=f"{self.address}/api", trust_env=False, timeout=90)
 
     def ask(self, method: str, path: str, **words: Any) -> Any:
         """One request; AssertionError where it is refused."""

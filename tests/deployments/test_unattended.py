@@ -106,15 +106,3 @@ def test_a_cron_schedule_makes_runs(up: Up) -> None:
     found = up.api.ask("GET", "/deployments/name/train/scheduled")
     wanted = {"deployments": {"id": {"any_": [found["id"]]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     assert comes(lambda: up.api.ask("POST", "/flow_runs/count", json=wanted) >= 3, 90)
-
-
-def test_ctrl_c_ends_everything_and_the_next_start_goes_on_with_the_training(
-    up: Up, endless: str, resumed: int
-) -> None:
-    code, took = up.end(signal.SIGINT)
-    assert code == 130, up.said
-    assert up.running() == []
-    assert took < 20, "a training of seconds is saved meanwhile"
-    up.start()
-    up.api.wait_for_words(RESUMED, resumed + 1)
-    assert up.api.states(endless)[-1] == "Running"

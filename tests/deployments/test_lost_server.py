@@ -1,0 +1,123 @@
+"""A server that is away for two minutes, and a machine that loses its power: no training is lost."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments import automations
+from deployments.installation import install
+from tasks.guarded_child import GuardedChild
+from tests.deployments.living import ENDLESS, RESUMED, Api, comes, free_port, processes_of, processes_with
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc"),
+]
+AWAY_S = 120
+DEAD_S = 45
+"""In the place of five minutes, which a test would have to wait for."""
+
+
+class Machines:
+    """A server and a worker of the pool gpu, each of which can be ended and started again."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, port = place, free_port()
+        self.api = Api(f"http://127.0.0.1:{port}")
+        self.environment = {
+            **os.environ,
+            "HOME": str(place),
+            "SPINNERET_DATA": str(place / "data"),
+            "PREFECT_API_URL": f"{self.api.address}/api",
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
+        }
+        self._serve = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+
+    def start_server(self) -> None:
+        self.server = self._start(self._serve, "server.log")
+        assert comes(self.api.answers, 180), (self.place / "server.log").read_text()
+
+    def start_worker(self) -> None:
+        self.worker = self._start(["-m", "deployments.worker", "--pool", "gpu", "--limit", "1"], "worker.log")
+
+    def steps(self) -> int:
+        """The newest checkpoint's."""
+        found = (self.place / "data" / "checkpoints").glob("*/step-*/manifest.json")
+        return max((int(path.parent.name.removeprefix("step-")) for path in found), default=0)
+
+    def everything_of_the_worker(self) -> list[Any]:
+        return processes_with("SPINNERET_DATA", str(self.place / "data"))
+
+    def _start(self, words: list[str], log: str) -> GuardedChild:
+        return GuardedChild.start([sys.executable, *words], self.environment, self.place / log, grace_s=90)
+
+
+@pytest.fixture(scope="module")
+def machines(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    here = Machines(tmp_path_factory.mktemp("machines"))
+    here.start_server()
+    install(here.environment, here.place / "deploy.log", None)
+    here.start_worker()
+    yield here
+    here.worker.close()
+    here.server.close()
+
+
+@pytest.fixture(scope="module")
+def training(machines: Machines) -> str:
+    run = machines.api.trigger("train/gpu", ENDLESS)
+    machines.api.wait_for_words("training: step 0 of 1,000,000")
+    return run
+
+
+def test_a_training_outlasts_a_server_that_is_away_for_two_minutes(machines: Machines, training: str) -> None:
+    processes, before = processes_of(training), machines.steps()
+    machines.server.close()
+    away = time.monotonic()
+    assert comes(lambda: machines.steps() > before, AWAY_S), "it trains on"
+    time.sleep(max(0.0, AWAY_S - (time.monotonic() - away)))
+    assert not machines.api.answers()
+    machines.start_server()
+    back = machines.steps()
+    assert comes(lambda: machines.steps() > back, 60), "and on"
+    time.sleep(20)
+    assert machines.api.state(training) == "Running"
+    assert all(process.is_running() for process in processes)
+    assert machines.api.states(training).count("Running") == 1
+
+
+def test_the_worker_is_there_again_too(machines: Machines, training: str) -> None:
+    processes = processes_of(training)
+    assert machines.api.set_state(training, "CANCELLING", "Cancelling") == "ACCEPT"
+    assert comes(lambda: not any(process.is_running() for process in processes), 60)
+    machines.api.wait_for_state(training, "Cancelled", 30)
+    assert machines.api.set_state(training, "SCHEDULED", "AwaitingRetry") == "ACCEPT"
+    machines.api.wait_for_words(RESUMED)
+
+
+def test_a_run_whose_machine_lost_its_power_is_found_dead_and_goes_on_elsewhere(
+    machines: Machines, training: str
+) -> None:
+    template = automations.read_template()
+    [dead] = [one for one in template if one["name"].endswith("is marked Crashed")]
+    dead["trigger"]["within"] = DEAD_S
+    with temporary_settings({PREFECT_API_URL: machines.environment["PREFECT_API_URL"]}):
+        automations.apply(template, None)
+    time.sleep(35)  # a heartbeat
+    resumed = machines.api.count(RESUMED)
+    for process in [one for one in machines.everything_of_the_worker() if "server" not in one.cmdline()]:
+        process.send_signal(signal.SIGKILL)
+    machines.worker.close()
+    assert machines.api.state(training) == "Running"
+    machines.api.wait_for_state(training, "Crashed", DEAD_S + 30)
+    machines.api.wait_for_state(training, "AwaitingRetry", 60)
+    machines.start_worker()
+    machines.api.wait_for_words(RESUMED, resumed + 1)
