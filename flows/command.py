@@ -6,6 +6,7 @@ run (or, with `--plan`, what a run would take), and an exit code: 0 done, 2 for 
 no traceback), 130 for Ctrl-C, 143 for SIGTERM.
 """
 
+import gc
 import logging
 import shutil
 import signal
@@ -85,6 +86,12 @@ def _ending(after_interrupt: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"interrupted: {after_interrupt}", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    except SystemExit as ended:
+        if ended.code == 128 + signal.SIGTERM:
+            print(f"terminated: {after_interrupt}", file=sys.stderr)
+        raise
+    finally:
+        gc.freeze()  # the interpreter's end looks through all that is left, which takes half a second
 
 
 def _choose(script: str, verbs: Mapping[str, Callable[..., Any]], words: list[str]) -> tuple[str, list[str]]:

@@ -62,7 +62,7 @@ class OneSentence(logging.Filter):
         if getattr(error, _TOLD, False):
             return False
         setattr(error, _TOLD, True)
-        setattr(record, _ENDS_RUN, record.module in _ENGINE and not isinstance(error, SystemExit))
+        setattr(record, _ENDS_RUN, record.module in _ENGINE)
         if isinstance(error, SpinneretError):
             record.msg, record.args, record.exc_info, record.exc_text = str(error), (), None, None
         return True
@@ -90,10 +90,10 @@ def show(*, quiet: bool = False, verbose: bool = False) -> None:
     """
     if verbose:
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "info")
-        logging.getLogger().setLevel(logging.INFO)
-        logging.getLogger("prefect").setLevel(logging.DEBUG)
-        for name in _LIBRARIES:
+        for name in ("", *_LIBRARIES):
             logging.getLogger(name).setLevel(logging.INFO)
+        for name in _RUNS:
+            logging.getLogger(name).setLevel(logging.DEBUG)
         return
     if quiet:
         os.environ["TQDM_DISABLE"] = "1"

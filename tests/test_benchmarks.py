@@ -38,7 +38,7 @@ def test_enumerating_judges_its_figures() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tokenizing", "sampling", "training", "publishing"])
+@pytest.mark.parametrize("name", ["tokenizing", "sampling", "training", "publishing", "orchestration"])
 def test_a_benchmark_judges_its_figures(name: str) -> None:
     found = run(name)
     assert found["quick"]

@@ -76,7 +76,7 @@ def test_a_stage_that_is_there_without_a_record_is_not_told_as_made(
     shutil.rmtree(tmp_path / "results")
     caplog.clear()
     asks_twice()
-    assert [line for line in caplog.messages if line.startswith("corpus: ")][0].startswith("corpus: cached, 12 doc")
+    assert next(line for line in caplog.messages if line.startswith("corpus: ")).startswith("corpus: cached, 12 doc")
 
 
 def folder_removed(folder: Path) -> None:

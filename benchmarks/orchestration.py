@@ -1,0 +1,175 @@
+"""What Prefect costs: the stages of a run as plain functions and as the flow, fresh and fully cached.
+
+Command: `python benchmarks/orchestration.py [--json] [--quick] [--default]`. What it leaves: a table, or one JSON
+object with --json. All sides do the same work, each in a process of its own and in a data folder of its own:
+
+* plain: the functions of flows and tasks, called one by one without Prefect's engine, server, artifacts and events.
+* embedded: `python flows/train.py`, which starts a Prefect server, serves its UI and ends it.
+* running: the same with PREFECT_API_URL set to a server that runs already.
+
+The work is the default run with fewer steps of training; the whole default run's time is that of the plain side with
+the steps that are missing, at the speed of its own training. With --default the default run itself is done by the plain
+and the embedded side (several minutes). Seconds are wall-clock seconds of whole processes, the least of the rounds; a
+busy machine makes them longer. The home has a database already: what making one costs is said beside it.
+--quick takes a tiny template and three steps, to see that everything runs: its figures say nothing.
+"""
+
+import argparse
+import gc
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from judging import Aim, command_line, show
+from measuring import measure
+
+ROOT = Path(__file__).resolve().parent.parent
+SIDES = ("plain", "embedded", "running")
+STEPS = 30
+TINY = ["--corpus.template", "{a|b|c} {d|e} {f|g|h} {x|y}", "--training.max-steps", "3", "--sampling.max-length", "8"]
+TOLD_TO_PREFECT = {
+    "create_link_artifact", "create_markdown_artifact", "create_progress_artifact", "emit_event",
+    "update_progress_artifact",
+}  # fmt: skip
+Figures = dict[str, float]
+
+AIMS: list[Aim] = [
+    ("embedded_fresh_share_of_default_run", "at most", 0.10),
+    ("default_embedded_share", "at most", 0.10),
+    ("embedded_cached_s", "at most", 12),
+]
+
+
+def main() -> None:
+    """Run and print."""
+    parser = command_line("What Prefect costs.", quick="take a tiny template and three steps")
+    parser.add_argument("--default", action="store_true", help="do the whole default run, too, plain and embedded")
+    parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
+    options, words = parser.parse_known_args()
+    if options.part:
+        run_plainly(words)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        figures = run(Path(scratch), quick=options.quick, default=options.default)
+    show(figures, AIMS, options, digits=3)
+
+
+def run(scratch: Path, *, quick: bool, default: bool) -> Figures:
+    """All sides in turns, then the default run."""
+    words = TINY if quick else ["--training.max-steps", str(STEPS)]
+    figures = first_starts(scratch)
+    with running_server(scratch) as address:
+        rounds = [one_round(scratch / str(number), words, address) for number in range(1 if quick else 3)]
+    figures |= {name: min(one[name] for one in rounds) for name in rounds[0]}
+    whole = figures["plain_fresh_s"] + missing_s(next(scratch.glob("*/plain")))
+    figures |= overheads(figures, whole)
+    return figures | (default_run(scratch) if default else {})
+
+
+def first_starts(scratch: Path) -> Figures:
+    """Seconds of a tiny `prepare` in an empty home, and then once more; all runs of all sides have this home."""
+    times = [timed(["flows/prepare.py", *TINY[:2]], scratch / "first", scratch / "home") for _ in range(2)]
+    return {"prepare_in_an_empty_home_s": times[0], "prepare_again_s": times[1]}
+
+
+def one_round(place: Path, words: list[str], address: str) -> Figures:
+    """Every side: fresh, and the same again."""
+    figures: Figures = {}
+    for again in ("fresh", "cached"):
+        for side in SIDES:
+            script = [__file__, "--part"] if side == "plain" else ["flows/train.py"]
+            extra = {"PREFECT_API_URL": address} if side == "running" else {}
+            figures[f"{side}_{again}_s"] = timed([*script, *words], place / side, place.parent / "home", extra)
+    return figures
+
+
+def overheads(figures: Figures, whole: float) -> Figures:
+    """What the flow adds to the plain functions: seconds, ratios, and the share of the default run."""
+    added = {
+        f"{side}_{again}_added_s": figures[f"{side}_{again}_s"] - figures[f"plain_{again}_s"]
+        for side in SIDES[1:]
+        for again in ("fresh", "cached")
+    }
+    ratios = {
+        f"{side}_{again}_times_plain": figures[f"{side}_{again}_s"] / figures[f"plain_{again}_s"]
+        for side in SIDES[1:]
+        for again in ("fresh", "cached")
+    }
+    shares = {f"{side}_fresh_share_of_default_run": added[f"{side}_fresh_added_s"] / whole for side in SIDES[1:]}
+    return {**added, **ratios, "default_run_plain_estimated_s": whole, **shares}
+
+
+def missing_s(data: Path) -> float:
+    """Seconds that the steps would take which the default run has beyond those that were done."""
+    from tasks.parameters import TrainingParameters
+
+    facts = json.loads(next(data.glob("weights/*/manifest.json")).read_text(encoding="utf-8"))["facts"]
+    history = json.loads(next(data.glob("weights/*/history.json")).read_text(encoding="utf-8"))
+    rates = [entry["tokens_per_second"] for entry in history if "tokens_per_second" in entry]
+    tokens = json.loads(next(data.glob("tokens/*/manifest.json")).read_text(encoding="utf-8"))["facts"]
+    in_all = TrainingParameters().num_train_epochs * tokens["train_tokens"]
+    done = facts["epochs"] * tokens["train_tokens"]
+    return float(max(0.0, in_all - done) / (sum(rates) / len(rates)))
+
+
+def default_run(scratch: Path) -> Figures:
+    """The default run itself."""
+    plain = timed([__file__, "--part"], scratch / "default-plain", scratch / "home")
+    embedded = timed(["flows/train.py"], scratch / "default-embedded", scratch / "home")
+    return {
+        "default_plain_s": plain,
+        "default_embedded_s": embedded,
+        "default_embedded_share": (embedded - plain) / plain,
+    }
+
+
+def timed(command: list[str], data: Path, home: Path, extra: Mapping[str, str] | None = None) -> float:
+    """Wall-clock seconds of a Python command of the project; releases and results go into its data folder."""
+    home.mkdir(parents=True, exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
+        "HOME": str(home),
+        "SPINNERET_DATA": str(data),
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(data / "results"),
+        **(extra or {}),
+    }
+    return measure([sys.executable, *command], ROOT, environment).wall_s
+
+
+@contextmanager
+def running_server(scratch: Path) -> Iterator[str]:
+    """A Prefect server with a home of its own; its address."""
+    os.environ |= {"HOME": str(scratch / "server"), "SPINNERET_DATA": str(scratch / "server-data")}
+    os.environ.pop("PREFECT_API_URL", None)
+    from flows.local_server import prefect_api
+
+    with prefect_api() as api:
+        yield api.address
+
+
+def run_plainly(words: list[str]) -> None:
+    """The run as plain functions: tasks and flows are what they wrap, and Prefect is told nothing."""
+    from prefect import Flow, Task  # noqa: TID251 to leave it out
+
+    from flows.command_line import read_parameters
+    from flows.train import summary, train
+
+    for kind in (Flow, Task):
+        kind.__call__ = lambda self, *args, **kwargs: self.fn(*args, **kwargs)  # type: ignore[method-assign]
+    tell_nothing(name for name in list(sys.modules) if name.startswith("tasks."))
+    print(summary(train(**read_parameters(train, words))))
+    gc.freeze()  # as the command does
+
+
+def tell_nothing(modules: Iterable[str]) -> None:
+    """Artifacts and events are not made."""
+    for name in modules:
+        for told in TOLD_TO_PREFECT & set(vars(sys.modules[name])):
+            setattr(sys.modules[name], told, lambda *_, **__: None)
+
+
+if __name__ == "__main__":
+    main()
