@@ -12,7 +12,7 @@ from prefect import flow
 from tasks.distant_finetuning import fetch_inputs, share_weights
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.references import ModelReference, TokenBlocks, Weights
-from tasks.weights import forget_weights, make_weights, show_training
+from tasks.weights import forget_weights, make_weights
 
 
 @flow(name="finetune", log_prints=True)
@@ -42,7 +42,6 @@ def finetune(  # noqa: PLR0913 inputs and groups
     if not_before is not None:
         forget_weights(tokens, base, training, not_before)
     weights = make_weights(tokens, base, training, release, sampling)
-    show_training(weights)
     if shared:
         share_weights(weights, release)
     return weights

@@ -14,11 +14,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import prefect
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -28,7 +31,7 @@ from prefect.settings import (
 )
 from prefect.utilities.urls import url_for
 
-from tasks.errors import UnavailableError
+from tasks.errors import InputError, UnavailableError
 from tasks.folders import make_place
 from tasks.guarded_child import GuardedChild
 from tasks.settings import settings
@@ -182,6 +185,21 @@ def _check(address: str) -> None:
             f"The Prefect server at PREFECT_API_URL={address} does not answer ({error}); start it, correct the "
             "address, or unset PREFECT_API_URL to run without a server."
         ) from error
+    _check_password(address)
+
+
+def _check_password(address: str) -> None:
+    """Its health is told to everybody; anything else, where the server has a password, only to those who know it."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.api_version()
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                raise
+            raise InputError(
+                f"The Prefect server at PREFECT_API_URL={address} does not let us in: set PREFECT_API_AUTH_STRING to "
+                "its name and password (name:password)."
+            ) from error
 
 
 def _free_port() -> int:

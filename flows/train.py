@@ -43,6 +43,7 @@ from tasks.report import make_report, read_report
 from tasks.samples import make_samples
 from tasks.tokens import make_tokens
 from tasks.unchanged import Unchanged, completed, find_unchanged, first_start
+from tasks.weights import show_training
 
 
 class Trained(BaseModel):
@@ -99,6 +100,7 @@ def train(  # noqa: PLR0913 the six groups
         sampling=sampling,
         not_before=first_start() if force else None,
     )
+    show_training(weights)
     evaluated = evaluate(prepared=prepared, weights=weights, sampling=sampling, release=release)
     lineage = Lineage(**vars(prepared), weights=weights, **vars(evaluated))
     return Trained(lineage=lineage, release=publish_release(lineage, told))

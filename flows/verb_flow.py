@@ -8,9 +8,9 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from prefect import Flow, flow
-from prefect.artifacts import create_markdown_artifact
 
 from tasks.answers import Answer
+from tasks.run_artifacts import show
 
 P = ParamSpec("P")
 A = TypeVar("A", bound=Answer)
@@ -24,7 +24,7 @@ def as_flow(name: str, function: Callable[P, A]) -> Flow[P, A]:
     def answered(*args: P.args, **kwargs: P.kwargs) -> A:
         answer = function(*args, **kwargs)
         print(answer.text())
-        create_markdown_artifact(answer.markdown(), key=f"release-{name}", description=answer.sentence())
+        show(f"release-{name}", answer.markdown(), answer.sentence())
         return answer
 
     return answered

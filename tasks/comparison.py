@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import content_key
@@ -27,6 +26,7 @@ from tasks.lineage import Contender
 from tasks.parameters import ReleaseParameters
 from tasks.references import Comparison, Corpus, Report
 from tasks.report import read_report
+from tasks.run_artifacts import show
 from tasks.samples import read_prompts, read_samples
 from tasks.stage_log import make_and_tell
 
@@ -68,7 +68,7 @@ def show_comparison(comparison: Comparison) -> None:
         ("metrics", metrics_markdown(figures), "Base model, challenger and champion, measured on the same documents"),
         ("samples", samples_markdown(figures), "What they wrote after the same prompts with the same seeds"),
     ):
-        create_markdown_artifact(key=key, markdown=markdown, description=description)
+        show(key, markdown, description)
 
 
 def read_figures(comparison: Comparison) -> RunFigures:

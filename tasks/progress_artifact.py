@@ -11,23 +11,22 @@ import threading
 import time
 from uuid import UUID
 
-import httpx
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.exceptions import PrefectException
+from prefect.artifacts import update_progress_artifact
+
+from tasks.run_artifacts import SERVER_IS_AWAY, create
 
 SECONDS_BETWEEN_UPDATES = 2.0
 LAST_UPDATE_S = 5.0
 """How long the end of the task waits for its last update."""
-_AWAY = (httpx.HTTPError, PrefectException)
 
 
 class ProgressArtifact:
-    """An artifact of the task run that makes it; there is none where the server is away just then."""
+    """An artifact of the run that a person started; there is none where the server is away just then."""
 
     def __init__(self, key: str, description: str) -> None:
         self._id: UUID | None = None
-        with contextlib.suppress(*_AWAY):
-            self._id = create_progress_artifact(progress=0.0, key=key, description=description)  # type: ignore[assignment]
+        with contextlib.suppress(*SERVER_IS_AWAY):
+            self._id = create("progress", 0.0, key, description).id
         self._context = contextvars.copy_context()  # Prefect's: another thread does not know the API otherwise
         self._updated = 0.0
         self._sending: threading.Thread | None = None
@@ -55,5 +54,5 @@ class ProgressArtifact:
 
     @staticmethod
     def _send(artifact: UUID, progress: float) -> None:
-        with contextlib.suppress(*_AWAY):
+        with contextlib.suppress(*SERVER_IS_AWAY):
             update_progress_artifact(artifact, progress=progress)

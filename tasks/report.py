@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import content_key
@@ -18,6 +17,7 @@ from tasks.evaluation import corpus_report
 from tasks.evaluation.corpus_report import CorpusReport, Counts, Source, Split, Tokens, report_markdown, report_text
 from tasks.folders import Facts, digest
 from tasks.references import Corpus, Report, TokenBlocks
+from tasks.run_artifacts import show
 from tasks.stage_log import make_and_tell
 
 VERSION = 1
@@ -44,9 +44,7 @@ def show_report(made: Report) -> None:
     """Show the report in the log and in the UI, in every run."""
     report = read_report(made)
     print(f"report: the corpus in figures\n{report_text(report)}")
-    create_markdown_artifact(
-        key="corpus-report", markdown=report_markdown(report), description="What the corpus is, and its loss floor"
-    )
+    show("corpus-report", report_markdown(report), "What the corpus is, and its loss floor")
 
 
 def read_report(report: Report) -> CorpusReport:

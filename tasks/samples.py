@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import content_key
@@ -23,6 +22,7 @@ from tasks.folders import Facts, digest, json_text
 from tasks.heldout import heldout_documents
 from tasks.parameters import SamplingParameters
 from tasks.references import Corpus, ModelReference, Samples
+from tasks.run_artifacts import show
 from tasks.spintax import Template
 from tasks.stage_log import make_and_tell
 
@@ -55,7 +55,7 @@ def show_samples(model: str, samples: list[dict[str, Any]]) -> None:
     for sample in samples:
         print(f"samples: {sample['prompt']!r} -> {sample['text']!r}")
     pairs = [(sample["prompt"], sample["text"]) for sample in samples]
-    create_markdown_artifact(key="samples", markdown=list_markdown(pairs), description=f"Samples of {model}")
+    show("samples", list_markdown(pairs), f"Samples of {model}")
 
 
 def pair_up(before: Samples, after: Samples) -> list[Pair]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import content_key
@@ -23,6 +22,7 @@ from tasks.folders import Facts, digest, list_files, remove_older
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.provenance import provenance
 from tasks.references import ModelReference, TokenBlocks, Weights
+from tasks.run_artifacts import show
 from tasks.settings import place_of
 from tasks.stage_log import make_and_tell
 from tasks.torchrun import train_together
@@ -92,11 +92,8 @@ def forget_weights(
 def show_training(weights: Weights) -> None:
     """Show the losses in the UI, as a picture and as a table."""
     picture = base64.b64encode((weights.folder / "losses.png").read_bytes()).decode()
-    create_markdown_artifact(
-        key="losses",
-        markdown=losses_markdown(read_history(weights), picture=f"data:image/png;base64,{picture}"),
-        description="Losses of the training, step by step",
-    )
+    markdown = losses_markdown(read_history(weights), picture=f"data:image/png;base64,{picture}")
+    show("losses", markdown, "Losses of the training, step by step")
 
 
 def finetuned_model(weights: Weights, base: ModelReference) -> ModelReference:

@@ -39,13 +39,12 @@ def states(run: UUID) -> dict[str, list[str]]:
 
 
 def read_artifacts(run: UUID, key: str) -> list[Artifact]:
-    """The artifacts of one key that a flow run (with its subflows) made."""
-    runs = [run, *(one.state.state_details.child_flow_run_id for one in _of(run) if one.state)]
+    """The artifacts of one key that stand on the page of a flow run."""
     with get_client(sync_client=True) as client:
         return client.read_artifacts(
             artifact_filter=ArtifactFilter(
                 key=ArtifactFilterKey(any_=[key]),
-                flow_run_id=ArtifactFilterFlowRunId(any_=[one for one in runs if one]),
+                flow_run_id=ArtifactFilterFlowRunId(any_=[run]),
             )
         )
 

@@ -1,0 +1,196 @@
+"""train/split: the parent on one worker, the fine-tuning on another, and nothing in common but the object store."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tasks.guarded_child import GuardedChild
+from tasks.storage.embedded_server import Endpoint, embedded_store
+from tests.circumstances import wait_until
+
+from .living import RESUMED, TINY, Api, engine_of, processes_of
+from .test_prefect_yaml import prefect, running_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc"),
+]
+SAME = {**TINY, "release": {"destination": "s3://releases", "name": "tiny"}}
+LONG = {"max_steps": 1_000_000, "save_steps": 20}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A worker with a home and a data folder of its own."""
+
+    folder: Path
+    worker: GuardedChild
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def stages(self) -> set[str]:
+        """The stages that have a whole folder here."""
+        return {path.parent.parent.name for path in self.data.glob("*/*/manifest.json")}
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "worker.log").read_text(errors="replace")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A server, a worker for each pool, and an object store that both reach."""
+
+    api: Api
+    cpu: Machine
+    gpu: Machine
+    store: Path
+
+    def children(self) -> list[str]:
+        """The runs of finetune/gpu, the newest first."""
+        found = self.api.ask("POST", "/flow_runs/filter", json={"flows": {"name": {"any_": ["finetune"]}}})
+        return [str(run["id"]) for run in sorted(found, key=lambda run: run["created"], reverse=True)]
+
+    def run(self, **groups: Any) -> str:
+        return self.api.trigger("train/split", {**SAME, **groups})
+
+    def wait_for_end(self, run: str) -> None:
+        final = {"Completed", "Failed", "Crashed", "Cancelled"}
+        assert wait_until(lambda: self.api.state(run) in final, 180), self.api.states(run)
+
+    def ends(self, run: str, name: str) -> str:
+        """Wait for the end of a run, which has to be this one; what it has to say."""
+        self.wait_for_end(run)
+        found = self.api.ask("GET", f"/flow_runs/{run}")["state"]
+        assert found["name"] == name, f"{found}\n{self.cpu.said}\n{self.gpu.said}"
+        return str(found["message"])
+
+
+@pytest.fixture(scope="module")
+def split(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    place, store = tmp_path_factory.mktemp("split"), tmp_path_factory.mktemp("split-store")
+    with running_server(place) as server, embedded_store(store) as endpoint:
+        prefect(server, "work-pool", "create", "gpu", "--type", "process")
+        prefect(server, "work-pool", "set-concurrency-limit", "gpu", "1")
+        prefect(server, "work-pool", "create", "cpu", "--type", "process")
+        prefect(server, "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
+        cpu, gpu = (_start(pool, server, endpoint, place / pool) for pool in ("cpu", "gpu"))
+        yield Installation(Api(server["PREFECT_API_URL"].removesuffix("/api")), cpu, gpu, store / "releases")
+        for machine in (cpu, gpu):
+            machine.worker.close()
+
+
+def _start(pool: str, server: dict[str, str], endpoint: Endpoint, folder: Path) -> Machine:
+    folder.mkdir()
+    own = {
+        **server,
+        "HOME": str(folder),
+        "SPINNERET_DATA": str(folder / "data"),
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(folder / "results"),
+        "AWS_ENDPOINT_URL_S3": endpoint.url,
+        "AWS_ACCESS_KEY_ID": endpoint.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": endpoint.secret_access_key,
+    }
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
+    return Machine(folder, GuardedChild.start(command, own, folder / "worker.log"))
+
+
+def test_the_gpu_worker_fine_tunes_and_the_other_one_does_all_the_rest(split: Installation) -> None:
+    split.ends(split.run(), "Completed")
+    assert split.gpu.stages == {"base", "tokens", "weights"}
+    assert split.cpu.stages > {"corpus", "base", "tokens", "weights", "samples", "comparison"}
+    assert (split.store / "tiny" / "aliases" / "latest.json").is_file()
+    [child] = split.children()
+    assert split.api.state(child) == "Completed"
+
+
+def test_weights_that_are_in_the_store_are_not_trained_again_by_a_machine_that_has_nothing(split: Installation) -> None:
+    before = split.children()
+    assert before
+    shutil.rmtree(split.cpu.data)
+    shutil.rmtree(split.cpu.folder / "results")
+    split.ends(split.run(), "Completed")
+    assert split.children() == before
+    assert "weights: fetched from s3://releases/stages/weights/" in split.cpu.said
+
+
+def test_force_trains_again_on_the_other_machine(split: Installation) -> None:
+    before = split.children()
+    split.ends(split.run(force=True), "Completed")
+    assert len(split.children()) == len(before) + 1
+    assert "weights: those of an earlier run are removed, to be made again" in split.gpu.said
+
+
+def test_what_is_wrong_on_the_other_machine_is_told_by_the_parent(split: Installation) -> None:
+    message = split.ends(split.run(training={"max_steps": 1, "fp16": True}), "Failed")
+    child = split.api.ask("GET", f"/flow_runs/{split.children()[0]}")
+    assert child["state"]["name"] == "Failed"
+    assert f"the run {child['name']} of finetune/gpu ended as Failed" in message
+    assert "fp16" in message
+
+
+def test_a_deployment_that_is_none_is_one_sentence(split: Installation) -> None:
+    message = split.ends(split.run(training={"max_steps": 2}, finetune_on="finetune/tpu"), "Failed")
+    assert "there is no deployment 'finetune/tpu'; deploy deployments/prefect.yaml, or correct the name" in message
+
+
+def test_a_crash_of_the_fine_tuning_is_gone_on_from_and_a_cancel_of_the_parent_ends_it(split: Installation) -> None:
+    """Crash, retry and cancellation cross the border, in one training that would go on for ever."""
+    parent = split.run(training=LONG)
+    child = _trains(split)
+    engine_of(child).kill()
+    split.wait_for_end(child)
+    assert split.api.state(child) == "Crashed"
+    assert wait_until(lambda: split.children()[0] != child, 60)
+    assert wait_until(lambda: RESUMED in split.gpu.said, 60), split.gpu.said
+    assert split.api.state(parent) == "Running"
+    again = split.children()[0]
+    processes, began = [*processes_of(again), *processes_of(parent)], time.monotonic()
+    assert processes
+    assert split.api.set_state(parent, "CANCELLING", "Cancelling") == "ACCEPT"
+    assert wait_until(lambda: not any(map(_lives, processes)), 40), processes
+    assert time.monotonic() - began < 40
+    split.ends(parent, "Cancelled")
+    split.ends(again, "Cancelled")
+
+
+def test_a_retry_of_the_parent_waits_for_the_fine_tuning_that_is_under_way(split: Installation) -> None:
+    parent = split.run(training={**LONG, "seed": 7})
+    child = _trains(split)
+    os.kill(engine_of(parent).pid, signal.SIGKILL)
+    split.wait_for_end(parent)
+    assert split.api.set_state(parent, "SCHEDULED", "AwaitingRetry") == "ACCEPT"
+    assert wait_until(lambda: split.cpu.said.count("finetune: by finetune/gpu, as its run") >= 2, 60)
+    split.api.wait_for_state(parent, "Running")
+    time.sleep(5)
+    assert split.children()[0] == child
+    assert split.api.state(child) == "Running"
+    assert split.api.set_state(parent, "CANCELLING", "Cancelling") == "ACCEPT"
+    split.ends(child, "Cancelled")
+
+
+def _trains(split: Installation) -> str:
+    """Wait until the newest run of finetune/gpu has saved a checkpoint, and return it."""
+    known = set(split.gpu.data.glob("checkpoints/*/*/manifest.json"))
+    assert wait_until(lambda: set(split.gpu.data.glob("checkpoints/*/*/manifest.json")) - known, 120), split.gpu.said
+    return split.children()[0]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

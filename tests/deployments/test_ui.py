@@ -1,0 +1,154 @@
+"""The UI in a real browser: a person opens the deployment, fills the form, watches the run, reads what it left."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from tasks.parameters import RunParameters
+from tests.circumstances import wait_until
+from tests.deployments.browser import BROWSER, DRIVER, LAPTOP, PHONE, Browser, Form
+from tests.deployments.conftest import Up
+from tests.deployments.living import ENDLESS, RESUMED, TINY, processes_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(
+        BROWSER is None or DRIVER is None, reason="a browser is needed: apt-get install chromium chromium-driver"
+    ),
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc"),
+]
+GROUPS: dict[str, Any] = {name: field.annotation for name, field in RunParameters.model_fields.items()}
+FIELDS = [(group, name, field) for group, kind in GROUPS.items() for name, field in kind.model_fields.items()]
+SHOWN = ("corpus-report", "losses", "metrics", "samples", "summary")
+"""The artifacts of a run, by key."""
+
+
+@pytest.fixture(scope="module")
+def browser(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    place = tmp_path_factory.mktemp("browser")
+    one = Browser(up.api.address, place / "profile", place)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def form(up: Up, browser: Browser) -> Form:
+    browser.resize(LAPTOP)
+    return Form(browser, up.api.ask("GET", "/deployments/name/train/gpu")["id"])
+
+
+def runs(up: Up) -> set[str]:
+    return {run["id"] for run in up.api.ask("POST", "/flow_runs/filter", json={})}
+
+
+def test_the_form_has_every_group_with_every_description_default_and_limit(form: Form) -> None:
+    text = form.browser.text
+    assert not [group for group, kind in GROUPS.items() if kind.__doc__.splitlines()[0] not in text]
+    shown = " ".join(text.split())
+    missing = [(group, name) for group, name, field in FIELDS if _as_shown(field) not in shown]
+    assert missing == []
+    assert form.value("corpus", "num_documents") == "6000"
+    assert form.value("corpus", "source") == "data/templates/cheese.spintax"
+    assert form.value("model", "name") == "scratch-tiny"
+    assert form.value("training", "num_train_epochs") == "3"
+    assert form.value("training", "learning_rate") == 'Property is type "None"'
+    assert form.value("sampling", "temperature") == "0.8"
+    assert form.value("release", "destination") == "data/store"
+    assert form.browser.complaints() == []
+
+
+def test_a_value_out_of_range_is_refused_before_there_is_a_run(form: Form, up: Up) -> None:
+    before = runs(up)
+    form.set("corpus", "num_documents", 1)
+    assert "'corpus.num_documents'. Failure reason: 1 is less than the minimum of 2" in form.submit()
+    deployment = up.api.ask("GET", "/deployments/name/train/gpu")["id"]
+    for wrong in ({"training": {"learning_rate": 2}}, {"training": {"learning_rat": 0.1}}, {"gate": "on"}):
+        answer = up.api.client.post(f"/deployments/{deployment}/create_flow_run", json={"parameters": wrong})
+        assert answer.status_code == 409, answer.text
+    assert runs(up) == before
+
+
+def test_a_run_is_submitted_watched_and_read(form: Form, up: Up) -> None:
+    form.set("corpus", "template", TINY["corpus"]["template"])
+    form.set("training", "max_steps", 30)
+    form.set("sampling", "num_samples", 1)
+    form.set("sampling", "max_length", 8)
+    answer = form.submit()
+    browser, name = form.browser, answer.split()[0]
+    assert "scheduled to start now" in answer
+    browser.click(name)
+    browser.wait_for_text("Running", "release: will be published as data/store/spinneret@latest", limit_s=120)
+    browser.wait_for_text("Completed", limit_s=180)
+    run = re.search(r"flow-run/([0-9a-f-]+)", browser.driver.current_url)
+    assert run is not None
+    browser.click("Artifacts")
+    browser.wait_for_text(*SHOWN, "spinneret@")
+    told = up.api.ask("GET", f"/flow_runs/{run[1]}")["parameters"]
+    assert told["training"]["max_steps"] == 30
+    assert told["corpus"]["template"] == TINY["corpus"]["template"]
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize("key", SHOWN)
+def test_every_artifact_can_be_read(browser: Browser, up: Up, key: str, size: tuple[int, int]) -> None:
+    """What a table or a picture is too wide for scrolls in its own box; the page does not."""
+    browser.resize(size)
+    found = up.api.ask("POST", "/artifacts/latest/filter", json={"artifacts": {"key": {"any_": [key]}}})
+    assert found, key
+    browser.open(f"/artifacts/artifact/{found[0]['latest_id']}")
+    words = re.findall(r"[A-Za-z]{5,}", found[0]["data"].split("data:image")[0])[:5]
+    browser.wait_for_text(*words)
+    browser.picture(f"{key}-{size[0]}")
+    assert browser.overflow() == 0
+    if "data:image" in found[0]["data"]:
+        assert browser.driver.execute_script("return [...document.images].some(one => one.naturalWidth > 200)")
+    assert browser.complaints() == []
+
+
+def test_a_run_is_cancelled_and_retried_by_its_buttons(browser: Browser, up: Up) -> None:
+    browser.resize(LAPTOP)
+    run, before = up.api.trigger("train/gpu", ENDLESS), up.api.count(RESUMED)
+    assert wait_until(lambda: list((up.data / "checkpoints").glob("*/step-*/manifest.json")), 120)
+    browser.open(f"/runs/flow-run/{run}")
+    browser.wait_for_text("Running", "Cancel")
+    processes = processes_of(run)
+    _confirm(browser, "Cancel")
+    assert wait_until(lambda: not any(process.is_running() for process in processes), 20)
+    browser.wait_for_text("Cancelled", limit_s=120)
+    _confirm(browser, "Retry")
+    up.api.wait_for_words(RESUMED, before + 1)
+    assert up.api.set_state(run, "CANCELLING", "Cancelling") == "ACCEPT"
+    up.api.wait_for_state(run, "Cancelled")
+
+
+def test_nothing_that_is_secret_is_in_the_api(up: Up) -> None:
+    """The webhook's address is one: whoever knows it can write there."""
+    asked = {
+        "/flow_runs/filter": "POST", "/deployments/filter": "POST", "/logs/filter": "POST", "/artifacts/filter": "POST",
+        "/work_pools/filter": "POST", "/variables/filter": "POST", "/automations/filter": "POST",
+        "/block_documents/filter": "POST", "/admin/settings": "GET",
+    }  # fmt: skip
+    for path, method in asked.items():
+        words: dict[str, Any] = {"json": {}} if method == "POST" else {}
+        answer = json.dumps(up.api.ask(method, path, **words))
+        assert up.webhook.url not in answer, path
+        assert not re.search(r"secret_access_key\W+\w{8}", answer, re.IGNORECASE), path
+
+
+def _confirm(browser: Browser, words: str) -> None:
+    """Press a button, and the one of the same words in the dialog that asks whether it is meant."""
+    browser.click(words)
+    dialog = browser.wait(lambda: browser.driver.find_element("css selector", "[role=dialog], .p-modal"))
+    browser.click(words, within=dialog)
+
+
+def _as_shown(field: FieldInfo) -> str:
+    """A description as the form has it: Markdown's backquotes become a font."""
+    return " ".join((field.description or "NO DESCRIPTION").replace("`", "").split())
