@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,17 +28,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psutil  # type: ignore[import-untyped]
-
+from deployments.run_processes import MARK, end_gently, marked, send
 from tasks.errors import InputError, SpinneretError
 from tasks.folders import make_place
 from tasks.settings import ROOT, settings
 
-MARK = "SPINNERET_WORKER"
-RUN = "PREFECT__FLOW_RUN_ID"
-"""Prefect gives it to each process of a run."""
 GRACE_S = 60.0
 _LOOK_S = 0.1
+_CANCEL_LOOK_S = 40.0
+"""Prefect's worker gives a cancelled run 30 seconds."""
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -53,6 +52,7 @@ def work(pool: str, *, name: str, limit: int | None, grace_s: float = GRACE_S) -
     with _only_one(name) as mark:
         end_runs(str(mark), grace_s)
         process = _start(pool, name, limit, str(mark))
+        threading.Thread(target=_cancel, args=(str(mark), grace_s), daemon=True).start()
         while not received and process.poll() is None:
             time.sleep(_LOOK_S)
         if not received:
@@ -67,15 +67,11 @@ def end_runs(mark: str, grace_s: float) -> list[UUID]:
 
     A run that has not ended `grace_s` seconds after SIGTERM is killed: it goes on from an older checkpoint.
     """
-    workers = [process for process, run in _marked(mark) if run is None]
-    _each(workers, signal.SIGSTOP)
-    running = {process: run for process, run in _marked(mark) if run is not None}
-    _each(_leaders(running), signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
-    while (left := [process for process in running if _lives(process)]) and time.monotonic() < deadline:
-        time.sleep(_LOOK_S)
-    _each(left, signal.SIGKILL)
-    _each(workers, signal.SIGKILL)
+    workers = [process for process, run in marked(mark).items() if run is None]
+    send(workers, signal.SIGSTOP)
+    running = {process: run for process, run in marked(mark).items() if run is not None}
+    end_gently(running, grace_s)
+    send(workers, signal.SIGKILL)
     runs = sorted({UUID(run) for run in running.values()})
     for run in runs:
         _put_back(run)
@@ -106,50 +102,41 @@ def _only_one(name: str) -> Iterator[Path]:
         yield mark
 
 
-def _marked(mark: str) -> list[tuple[psutil.Process, str | None]]:
-    """Every process that carries `mark`, with the run that it belongs to; None for the worker itself."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except (psutil.Error, OSError):  # another user's, or just ended
-            continue
-        if environment.get(MARK) == mark and process.pid != os.getpid():
-            found.append((process, environment.get(RUN)))
-    return found
+def _cancel(mark: str, grace_s: float) -> None:
+    """For ever: end runs that wait in vain to be cancelled.
+
+    Prefect's worker does that within seconds, but stops listening for good when its server was away for a minute. So a
+    run that is still to be cancelled after forty seconds is ended here.
+    """
+    waiting: set[UUID] = set()
+    while True:
+        time.sleep(_CANCEL_LOOK_S)
+        running = {process: UUID(run) for process, run in marked(mark).items() if run is not None}
+        cancelling = _cancelling(set(running.values()))
+        for run in cancelling & waiting:
+            end_gently([process for process, its in running.items() if its == run], grace_s)
+            _put_back(run, cancel=True)
+        waiting = cancelling - waiting
 
 
-def _leaders(running: dict[psutil.Process, str]) -> list[psutil.Process]:
-    """The first process of each run: it tells its helpers what to do, so they get no signal."""
-    ids = {process.pid for process in running}
-    return [process for process in running if _parent(process) not in ids]
+def _cancelling(runs: set[UUID]) -> set[UUID]:
+    """Those of the runs that are to be cancelled; none where the server is away."""
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectException
 
-
-def _parent(process: psutil.Process) -> int | None:
+    if not runs:
+        return set()
     try:
-        return int(process.ppid())
-    except psutil.Error:
-        return None
+        with get_client(sync_client=True) as client:
+            states = {run: client.read_flow_run(run).state for run in runs}
+    except (httpx.HTTPError, PrefectException):
+        return set()
+    return {run for run, state in states.items() if state is not None and state.is_cancelling()}
 
 
-def _lives(process: psutil.Process) -> bool:
-    """Whether it runs; a frozen worker cannot collect its children, so they stay as zombies."""
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
-
-
-def _each(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
-        try:
-            process.send_signal(number)
-        except psutil.Error:
-            continue  # it ended just now
-
-
-def _put_back(run: UUID) -> None:
-    """Let the next worker go on with a run, unless it ended; a cancelled one is cancelled now."""
+def _put_back(run: UUID, *, cancel: bool = False) -> None:
+    """Let the next worker go on with a run, unless it ended; one that was to be cancelled is cancelled now."""
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import State
@@ -161,10 +148,11 @@ def _put_back(run: UUID) -> None:
             state = client.read_flow_run(run).state
             if state is None or state.is_scheduled() or (state.is_final() and not state.is_crashed()):
                 return
-            stopped = "The worker was stopped"
-            then: State[Any] = AwaitingRetry(message=f"{stopped}; the next one goes on from the last checkpoint.")
-            if state.is_cancelling():
-                then = Cancelled(message=f"{stopped} meanwhile.")
+            then: State[Any] = AwaitingRetry(
+                message="The worker was stopped; the next one goes on from the last checkpoint."
+            )
+            if cancel or state.is_cancelling():
+                then = Cancelled(message="Ended by the worker.")
             client.set_flow_run_state(run, then, force=True)
             print(f"worker: run {run} is {then.name} now", flush=True)
     except (httpx.HTTPError, PrefectException) as error:

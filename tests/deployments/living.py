@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil  # type: ignore[import-untyped]
 
-from deployments.worker import RUN
+from deployments.run_processes import RUN
 
 TINY: dict[str, dict[str, Any]] = {
     "corpus": {"template": "{a|b|c} {d|e} {f|g|h}"},
@@ -95,6 +96,12 @@ class Api:
     def wait_for_words(self, text: str, times: int = 1, limit_s: float = 180) -> None:
         """Until a run's log has it so many times."""
         assert comes(lambda: self.count(text) >= times, limit_s), "\n".join(self.said()[-40:])
+
+
+def last_checkpoint(data: Path) -> int:
+    """The step of the newest checkpoint that is in place; 0 where there is none."""
+    found = (data / "checkpoints").glob(f"*/step-{'[0-9]' * 10}/manifest.json")
+    return max((int(path.parent.name.removeprefix("step-")) for path in found), default=0)
 
 
 def processes_of(run: str) -> list[psutil.Process]:

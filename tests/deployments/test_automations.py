@@ -4,6 +4,7 @@ import tomllib
 from typing import Any
 
 import pytest
+import yaml
 from prefect.events.schemas.automations import AutomationCore
 
 from deployments.automations import WEBHOOK, calls_webhook, read_template
@@ -39,3 +40,9 @@ def test_no_address_stands_in_the_template() -> None:
     assert [
         action["block_document_id"] for entry in TEMPLATE for action in entry["actions"] if calls_webhook(entry)
     ] == [WEBHOOK] * 2
+
+
+def test_no_run_hangs_on_a_lease_of_the_server() -> None:
+    """A limit of a deployment is one: a server that is away forgets it, and its run ends. The pools have limits."""
+    deployments = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
+    assert not [one for one in deployments if "concurrency_limit" in one]

@@ -14,7 +14,16 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments import automations
 from deployments.installation import install
 from tasks.guarded_child import GuardedChild
-from tests.deployments.living import ENDLESS, RESUMED, Api, comes, free_port, processes_of, processes_with
+from tests.deployments.living import (
+    ENDLESS,
+    RESUMED,
+    Api,
+    comes,
+    free_port,
+    last_checkpoint,
+    processes_of,
+    processes_with,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,9 +58,7 @@ class Machines:
         self.worker = self._start(["-m", "deployments.worker", "--pool", "gpu", "--limit", "1"], "worker.log")
 
     def steps(self) -> int:
-        """The newest checkpoint's."""
-        found = (self.place / "data" / "checkpoints").glob("*/step-*/manifest.json")
-        return max((int(path.parent.name.removeprefix("step-")) for path in found), default=0)
+        return last_checkpoint(self.place / "data")
 
     def everything_of_the_worker(self) -> list[Any]:
         return processes_with("SPINNERET_DATA", str(self.place / "data"))
@@ -94,10 +101,11 @@ def test_a_training_outlasts_a_server_that_is_away_for_two_minutes(machines: Mac
     assert machines.api.states(training).count("Running") == 1
 
 
-def test_the_worker_is_there_again_too(machines: Machines, training: str) -> None:
+def test_afterwards_it_can_be_cancelled_and_retried(machines: Machines, training: str) -> None:
+    """Prefect's worker has stopped listening to what is to be cancelled; ours looks."""
     processes = processes_of(training)
     assert machines.api.set_state(training, "CANCELLING", "Cancelling") == "ACCEPT"
-    assert comes(lambda: not any(process.is_running() for process in processes), 60)
+    assert comes(lambda: not any(process.is_running() for process in processes), 120)
     machines.api.wait_for_state(training, "Cancelled", 30)
     assert machines.api.set_state(training, "SCHEDULED", "AwaitingRetry") == "ACCEPT"
     machines.api.wait_for_words(RESUMED)

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.automations import read_template
 from tests.deployments.conftest import Up
-from tests.deployments.living import RESUMED, TINY, Webhook, comes, engine_of, processes_of
+from tests.deployments.living import RESUMED, TINY, Webhook, comes, engine_of, last_checkpoint, processes_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,11 +23,6 @@ run = os.environ["PREFECT_API_URL"] + "/flow_runs/" + os.environ["PREFECT__FLOW_
 httpx.post(run, json={"state": {"type": "RUNNING"}}, trust_env=False).raise_for_status()
 os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-def _checkpoints(up: Up) -> list[int]:
-    found = (up.data / "checkpoints").glob("*/step-*/manifest.json")
-    return sorted(int(path.parent.name.removeprefix("step-")) for path in found)
 
 
 def test_releases_that_are_refused_or_promoted_are_told(up: Up, webhook: Webhook) -> None:
@@ -49,7 +44,7 @@ def test_a_run_that_fails_is_told(up: Up, webhook: Webhook) -> None:
 
 
 def test_a_run_whose_process_is_killed_goes_on_from_its_last_checkpoint(up: Up, endless: str, resumed: int) -> None:
-    assert comes(lambda: _checkpoints(up), 60)
+    assert comes(lambda: last_checkpoint(up.data), 60)
     engine_of(endless).kill()
     up.api.wait_for_words(RESUMED, resumed + 1)
     assert up.api.states(endless)[-5:] == ["Crashed", "AwaitingRetry", "Pending", "Submitting", "Running"]
@@ -61,7 +56,7 @@ def test_a_worker_that_is_stopped_leaves_a_run_that_the_next_one_goes_on_with(
     was, processes = up.worker_pid("gpu"), processes_of(endless)
     os.kill(was, signal.SIGTERM)
     assert comes(lambda: not any(process.is_running() for process in processes), 30)
-    [saved] = [_checkpoints(up)[-1]]
+    saved = last_checkpoint(up.data)
     up.api.wait_for_words(RESUMED, resumed + 1)
     assert up.api.count(f"{RESUMED} {saved:,}") == 1
     assert "AwaitingRetry" in up.api.states(endless)[-4:]
@@ -88,7 +83,7 @@ def test_cancelling_ends_a_training_within_10_seconds(up: Up, endless: str) -> N
 
 
 def test_retry_from_the_ui_goes_on_from_the_checkpoint(up: Up, endless: str, resumed: int) -> None:
-    [saved] = [_checkpoints(up)[-1]]
+    saved = last_checkpoint(up.data)
     assert up.api.set_state(endless, "SCHEDULED", "AwaitingRetry") == "ACCEPT"
     up.api.wait_for_words(f"{RESUMED} {saved:,}")
     assert up.api.count(RESUMED) == resumed + 1

@@ -9,7 +9,8 @@ from uuid import uuid4
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from deployments.worker import MARK, RUN, _only_one, end_runs, main
+from deployments.run_processes import MARK, RUN
+from deployments.worker import _only_one, end_runs, main
 from tests.circumstances import wait_until
 
 
