@@ -50,8 +50,12 @@ class Api:
         self.client = httpx.Client(base_url=f"{self.address}/api", trust_env=False, timeout=90)
 
     def ask(self, method: str, path: str, **words: Any) -> Any:
-        """One request; AssertionError where it is refused."""
+        """One request; AssertionError where it is refused. Prefect's clients repeat what gets a 503, too."""
         answer = self.client.request(method, path, **words)
+        ends = time.monotonic() + 60
+        while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and time.monotonic() < ends:
+            time.sleep(1)
+            answer = self.client.request(method, path, **words)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
