@@ -74,7 +74,11 @@ def test_kill_9_leaves_no_process(up: Up, endless: str) -> None:
 
 
 def test_a_taken_port_is_told_and_another_one_used_and_sigterm_ends_everything(up: Up) -> None:
+    up.process.kill()
+    up.process.wait()
+    assert comes(lambda: not up.running(), 45), up.running()
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the killed server's connections linger
         taken.bind(("127.0.0.1", up.port))
         taken.listen()
         up.start()
