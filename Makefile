@@ -11,7 +11,7 @@ train: .venv/.run
 
 # Prefect's server with its UI, pools, deployments, automations and workers; Ctrl-C ends everything.
 up: .venv/.run
-	@exec .venv/bin/python deployments/up.py $(ARGS)
+	@exec .venv/bin/python -m deployments.up $(ARGS)
 
 test: .venv/.test
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)

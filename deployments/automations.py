@@ -3,7 +3,7 @@
 What comes in: the template, and from the environment PREFECT_API_URL and SPINNERET_WEBHOOK_URL (where notifications
 go: Slack, Mattermost and whatever else takes `{"text": ...}`). What it leaves: one automation of each name on the
 server, however often it runs, and the webhook as a block, which the server keeps encrypted.
-Command: `python deployments/automations.py`.
+Command: `python -m deployments.automations`.
 """
 
 import os

@@ -4,7 +4,7 @@ What comes in: nothing that has to be set up before. What it leaves while it run
 127.0.0.1, both pools with a worker each, every deployment and automation. Its state is in the data folder (runs and
 schedules in `prefect/`, logs in `logs/`), so the next start goes on from there. The object store of the default
 destination, `data/store`, needs no start of its own: a run serves it for as long as it reads or publishes.
-Command: `make up`, or `python deployments/up.py --port 4200`; Ctrl-C ends everything.
+Command: `make up`, or `python -m deployments.up --port 4200`; Ctrl-C ends everything.
 
 Each part is a guarded child: nothing outlives this process, however it ends. A part that ends by itself is started
 again. A worker that is stopped saves the training that it runs (see worker.py).
@@ -203,7 +203,7 @@ def _what_now(address: str, logs: Path, *, notified: bool) -> str:
 
 def main() -> int:
     """The command; the exit code is 2 for what a person can mend, 130 after Ctrl-C, 143 after SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python deployments/up.py", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m deployments.up", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--port", type=int, default=PORT, help="of the UI, on 127.0.0.1 (%(default)s)")
     told = parser.parse_args()
     os.chdir(ROOT)

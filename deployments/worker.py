@@ -5,7 +5,7 @@ credentials). What it leaves when it is stopped (SIGTERM, as systemd and a recla
 process, a checkpoint of each training that was under way, and runs that wait for the next worker, which goes on with
 them. Prefect's own worker kills its runs without a warning and leaves them `Running`; killed itself, it leaves their
 processes behind.
-Command: `python deployments/worker.py --pool gpu --limit 1`.
+Command: `python -m deployments.worker --pool gpu --limit 1`.
 
 How: the worker and all that it starts carry SPINNERET_WORKER in their environment, so they can be found whatever
 became of their parents. To stop, the worker is frozen (it can neither take a new run nor misread the end of an old one,
@@ -162,7 +162,7 @@ def _put_back(run: UUID, *, cancel: bool = False) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="python deployments/worker.py", description=(__doc__ or "").partition("\n")[0]
+        prog="python -m deployments.worker", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--pool", required=True, help="the work pool to take runs from")
     parser.add_argument("--limit", type=int, help="how many runs at once; left out: as many as there are")
