@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
-from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import retry_can_help
@@ -20,6 +19,7 @@ from tasks.package import PUBLISHED, make_package, write_report
 from tasks.parameters import ReleaseParameters, RunParameters
 from tasks.progress_artifact import ProgressArtifact
 from tasks.registry import CHAMPION
+from tasks.run_artifacts import show
 from tasks.settings import place_of, settings
 from tasks.transfer_progress import transfer_bar
 from tasks.verdict_event import tell_verdict
@@ -68,11 +68,13 @@ def publish_release(lineage: Lineage, told: RunParameters) -> Release:
     artifact, began = ProgressArtifact("publishing", "Bytes of the release"), time.monotonic()
     with open_store(_destination(release.destination), tell=_tell) as store, transfer_bar("publishing") as bar:
 
-        def show(done: int, total: int) -> None:
+        def tell_progress(done: int, total: int) -> None:
             bar(done, total)
             artifact.update(done, total)
 
-        published = publish(store, package.folder / PUBLISHED, release.name, (ALIAS,), meta=meta, on_progress=show)
+        published = publish(
+            store, package.folder / PUBLISHED, release.name, (ALIAS,), meta=meta, on_progress=tell_progress
+        )
         champion = lineage.comparison.promote and crown(store, release.name, published.version, meta)
     made = Release(
         name=release.name,
@@ -90,9 +92,7 @@ def publish_release(lineage: Lineage, told: RunParameters) -> Release:
     print(f"release: {made.describe()}{', the champion now' if champion else ''}")
     write_report(lineage, told, made)
     tell_verdict(made, lineage.comparison)
-    create_link_artifact(
-        key="release", link=made.uri, link_text=f"{made.name}@{made.version[:12]}", description=made.describe()
-    )
+    show("release", f"[{made.name}@{made.version[:12]}]({made.uri})", made.describe())
     return made
 
 

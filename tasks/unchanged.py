@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from prefect import task
-from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.states import Completed
@@ -24,6 +23,7 @@ from tasks.parameters import ModelParameters, RunParameters
 from tasks.references import Corpus, ModelReference, TokenBlocks
 from tasks.release import ALIAS, latest
 from tasks.release_facts import gate_key
+from tasks.run_artifacts import show
 from tasks.samples import samples_key
 from tasks.settings import place_of
 from tasks.tokens import tokens_key
@@ -82,9 +82,7 @@ def find_unchanged(told: RunParameters) -> Unchanged | None:
     found = Unchanged(name=release.name, destination=release.destination, version=version, published_at=published_at)
     print(f"changes: {found.sentence()}")
     uri = f"{latest(release).rpartition('@')[0]}@{version}"
-    create_link_artifact(
-        key="release", link=uri, link_text=f"{release.name}@{version[:12]}", description=found.sentence()
-    )
+    show("release", f"[{release.name}@{version[:12]}]({uri})", found.sentence())
     return found
 
 

@@ -32,7 +32,6 @@ class Browser:
         for flag in (*_FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         options.binary_location = str(BROWSER)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
         self.address, self.pictures = address, pictures
         self.resize(LAPTOP)
@@ -59,7 +58,7 @@ class Browser:
         """What `what` gives as soon as it gives something."""
 
         def look(_: object) -> T | None:
-            with suppress(WebDriverException, StopIteration):
+            with suppress(WebDriverException, IndexError):
                 return what() or None
             return None
 
@@ -71,24 +70,16 @@ class Browser:
     def wait_for_text(self, *texts: str, limit_s: float = 60) -> None:
         self.wait(lambda: all(text in self.text for text in texts), limit_s)
 
-    def click(self, words: str, within: WebElement | None = None) -> None:
-        """Click what can be clicked and says exactly this."""
-        place: Any = within or self.driver
+    def click(self, words: str, *, last: bool = False) -> None:
+        """Click what can be clicked and says exactly this: the first, or the last (a dialog's, if there is one)."""
         path = f".//*[self::button or self::a or self::li or @role='menuitem'][normalize-space(.)='{words}']"
 
         def press() -> bool:
-            next(one for one in place.find_elements(By.XPATH, path) if one.is_displayed()).click()
+            shown = [one for one in self.driver.find_elements(By.XPATH, path) if one.is_displayed()]
+            shown[-1 if last else 0].click()
             return True
 
         self.wait(press)
-
-    def complaints(self) -> list[str]:
-        """Errors in the console since the last look, but for what is missing of the network (closed here)."""
-        return [
-            entry["message"]
-            for entry in self.driver.get_log("browser")  # type: ignore[no-untyped-call]
-            if entry["level"] == "SEVERE" and self.address in entry["message"]
-        ]
 
     def overflow(self) -> float:
         """How many pixels the page is wider than the window."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +51,24 @@ def test_no_deployment_names_a_path_of_a_machine() -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[dict[str, str]]:
+    with running_server(tmp_path) as environment:
+        yield environment
+
+
+@contextmanager
+def running_server(place: Path) -> Iterator[dict[str, str]]:
     """The environment of a real Prefect server on loopback, with a home and a data folder of its own."""
     port = _free_port()
     environment = {
         **os.environ,
-        "HOME": str(tmp_path),
-        "SPINNERET_DATA": str(tmp_path / "data"),
+        "HOME": str(place),
+        "SPINNERET_DATA": str(place / "data"),
         "SPINNERET_ROOT": str(ROOT),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    child = GuardedChild.start(command, environment, tmp_path / "server.log")
+    child = GuardedChild.start(command, environment, place / "server.log")
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/health")
         yield environment
