@@ -70,6 +70,10 @@ class Api:
         run = self.ask("POST", f"/deployments/{found['id']}/create_flow_run", json={"parameters": parameters, **words})
         return str(run["id"])
 
+    def pause(self, deployment: str) -> None:
+        """Let its schedule make no runs, and delete those that it has made."""
+        self.ask("POST", f"/deployments/{self.ask('GET', f'/deployments/name/{deployment}')['id']}/pause_deployment")
+
     def state(self, run: str) -> str:
         return str(self.ask("GET", f"/flow_runs/{run}")["state_name"])
 

@@ -100,4 +100,7 @@ def test_a_run_that_crashes_each_time_is_started_four_times_and_no_more(up: Up) 
 def test_a_cron_schedule_makes_runs(up: Up) -> None:
     found = up.api.ask("GET", "/deployments/name/train/scheduled")
     wanted = {"deployments": {"id": {"any_": [found["id"]]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    up.api.ask("POST", f"/deployments/{found['id']}/resume_deployment")
     assert comes(lambda: up.api.ask("POST", "/flow_runs/count", json=wanted) >= 3, 90)
+    up.stop_the_clock()
+    assert up.api.ask("POST", "/flow_runs/count", json=wanted) == 0
