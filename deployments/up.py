@@ -3,7 +3,8 @@
 What comes in: nothing that has to be set up before. What it leaves while it runs: Prefect's server with its UI on
 127.0.0.1, both pools with a worker each, every deployment and automation. Its state is in the data folder (runs and
 schedules in `prefect/`, logs in `logs/`), so the next start goes on from there. The object store of the default
-destination, `data/store`, needs no start of its own: a run serves it for as long as it reads or publishes.
+destination, `data/store`, needs no start of its own: a run serves it for as long as it reads or publishes. Runs are
+kept in SQLite, or in the PostgreSQL that SPINNERET_DATABASE_URL names.
 Command: `make up`, or `python -m deployments.up --port 4200`; Ctrl-C ends everything.
 
 Each part is a guarded child: nothing outlives this process, however it ends. A part that ends by itself is started
@@ -34,6 +35,7 @@ from tasks.guarded_child import GuardedChild
 from tasks.settings import ROOT, settings
 
 PORT = 4200
+DATABASE = "SPINNERET_DATABASE_URL"
 START_LIMIT_S = 180
 _LOOK_S = 0.5
 _GRACE_S = 20.0
@@ -77,7 +79,7 @@ def up(port: int) -> None:
         port = _free_port(port)
         address = f"http://127.0.0.1:{port}"
         environment = _environment(address)
-        server = Part("server", _server(port), environment, logs / "server.log", 10.0)
+        server = Part("server", _server(port), {**environment, **_database()}, logs / "server.log", 10.0)
         print(f"starting Prefect's server (log: {server.log})", flush=True)
         tell_others(address)
         _begin(server, running)
@@ -123,6 +125,12 @@ def _environment(address: str) -> dict[str, str]:
         "SPINNERET_DATA": str(data),
         "SPINNERET_ROOT": str(ROOT),
     }
+
+
+def _database() -> dict[str, str]:
+    """For the server alone: its database where that is not SQLite in the data folder; the address has a password."""
+    url = os.environ.get(DATABASE)
+    return {"PREFECT_API_DATABASE_CONNECTION_URL": url} if url else {}
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from tasks.verdict_event import tell_verdict
 if TYPE_CHECKING:
     from tasks.storage.destination import Destination
     from tasks.storage.fetch import Fetched
+    from tasks.storage.publish import Published
     from tasks.storage.store import Store
 
 ALIAS = "latest"
@@ -76,24 +77,24 @@ def publish_release(lineage: Lineage, told: RunParameters) -> Release:
             store, package.folder / PUBLISHED, release.name, (ALIAS,), meta=meta, on_progress=tell_progress
         )
         champion = lineage.comparison.promote and crown(store, release.name, published.version, meta)
-    made = Release(
-        name=release.name,
-        destination=release.destination,
-        version=published.version,
-        uri=f"{latest(release).rpartition('@')[0]}@{published.version}",
-        files=published.files,
-        bytes=published.bytes,
-        uploaded_files=published.uploaded_files,
-        uploaded_bytes=published.uploaded_bytes,
-        copied_files=published.copied_files,
-        seconds=round(time.monotonic() - began, 1),
-        champion=champion,
-    )
+    made = _made(release, published, champion=champion, seconds=time.monotonic() - began)
     print(f"release: {made.describe()}{', the champion now' if champion else ''}")
     write_report(lineage, told, made)
     tell_verdict(made, lineage.comparison)
     show("release", f"[{made.name}@{made.version[:12]}]({made.uri})", made.describe())
     return made
+
+
+def _made(release: ReleaseParameters, published: "Published", *, champion: bool, seconds: float) -> Release:
+    sent = ("version", "files", "bytes", "uploaded_files", "uploaded_bytes", "copied_files")
+    return Release(
+        name=release.name,
+        destination=release.destination,
+        uri=f"{latest(release).rpartition('@')[0]}@{published.version}",
+        seconds=round(seconds, 1),
+        champion=champion,
+        **{name: getattr(published, name) for name in sent},
+    )
 
 
 def crown(store: "Store", name: str, version: str, meta: Mapping[str, Any]) -> bool:

@@ -7,18 +7,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from deployments.up import DATABASE
 from tasks.settings import ROOT
 from tests.deployments.living import ENDLESS, RESUMED, Api, Webhook, comes, free_port, processes_with
+from tests.deployments.postgres import find_postgres, postgres
 
 
 class Up:
     """`make up` with a data folder of its own; it can be ended and started again."""
 
-    def __init__(self, place: Path, webhook: Webhook) -> None:
+    def __init__(self, place: Path, webhook: Webhook, database: dict[str, str]) -> None:
         self.place, self.data, self.out, self.webhook = place, place / "data", place / "out", webhook
         self.port = free_port()
         self.environment = {
@@ -28,6 +31,7 @@ class Up:
             "SPINNERET_WEBHOOK_URL": webhook.url,
             "PREFECT_API_URL": "http://127.0.0.1:9/of-another-server",
             "PREFECT_WORKER_QUERY_SECONDS": "2",
+            **database,
         }
         self.start()
 
@@ -87,12 +91,22 @@ def webhook() -> Iterator[Webhook]:
 
 @pytest.fixture(scope="session")
 def up(session_home: None, tmp_path_factory: pytest.TempPathFactory, webhook: Webhook) -> Iterator[Up]:
-    """The installation; whatever a test does, nothing of it is left at the end."""
-    one = Up(tmp_path_factory.mktemp("up"), webhook)
-    yield one
-    one.process.kill()
-    one.process.wait()
-    assert comes(lambda: not one.running(), 100), one.running()
+    """The installation; whatever a test does, nothing of it is left at the end.
+
+    It has PostgreSQL where that is installed: with SQLite the server loses events, and a worker a run, when tests keep
+    both cores busy. The last test of test_up.py starts one with SQLite.
+    """
+    with ExitStack() as until_the_end:
+        database = {}
+        if find_postgres() is not None:
+            server = until_the_end.enter_context(postgres())
+            server.run("createdb", "prefect")
+            database = {DATABASE: f"{server.url}/prefect"}
+        one = Up(tmp_path_factory.mktemp("up"), webhook, database)
+        yield one
+        one.process.kill()
+        one.process.wait()
+        assert comes(lambda: not one.running(), 100), one.running()
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,12 @@ from tests.deployments.living import (
     processes_of,
     processes_with,
 )
+from tests.deployments.postgres import find_postgres, postgres
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
+    pytest.mark.skipif(find_postgres() is None, reason="PostgreSQL is needed: apt-get install postgresql"),
     pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc"),
 ]
 AWAY_S = 120
@@ -36,9 +38,12 @@ DEAD_S = 45
 
 
 class Machines:
-    """A server and a worker of the pool gpu, each of which can be ended and started again."""
+    """A server and a worker of the pool gpu, each of which can be ended and started again.
 
-    def __init__(self, place: Path) -> None:
+    The server has PostgreSQL: with SQLite it forgets events while a worker and a run keep the database busy.
+    """
+
+    def __init__(self, place: Path, database: str) -> None:
         self.place, port = place, free_port()
         self.api = Api(f"http://127.0.0.1:{port}")
         self.environment = {
@@ -46,6 +51,7 @@ class Machines:
             "HOME": str(place),
             "SPINNERET_DATA": str(place / "data"),
             "PREFECT_API_URL": f"{self.api.address}/api",
+            "PREFECT_API_DATABASE_CONNECTION_URL": database,
             "PREFECT_WORKER_QUERY_SECONDS": "2",
         }
         self._serve = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -69,13 +75,15 @@ class Machines:
 
 @pytest.fixture(scope="module")
 def machines(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    here = Machines(tmp_path_factory.mktemp("machines"))
-    here.start_server()
-    install(here.environment, here.place / "deploy.log", None)
-    here.start_worker()
-    yield here
-    here.worker.close()
-    here.server.close()
+    with postgres() as database:
+        database.run("createdb", "prefect")
+        here = Machines(tmp_path_factory.mktemp("machines"), f"{database.url}/prefect")
+        here.start_server()
+        install(here.environment, here.place / "deploy.log", None)
+        here.start_worker()
+        yield here
+        here.worker.close()
+        here.server.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import yaml
 
 from deployments.automations import read_template
 from deployments.installation import DEPLOYMENTS
+from deployments.up import DATABASE
 from tests.deployments.conftest import Up
 from tests.deployments.living import RESUMED, comes
 
@@ -73,7 +74,8 @@ def test_kill_9_leaves_no_process(up: Up, endless: str) -> None:
     assert comes(lambda: not up.running(), 45), up.running()
 
 
-def test_a_taken_port_is_told_and_another_one_used_and_sigterm_ends_everything(up: Up) -> None:
+def test_with_sqlite_a_taken_port_is_told_and_another_one_used_and_sigterm_ends_everything(up: Up) -> None:
+    up.environment.pop(DATABASE, None)
     up.process.kill()
     up.process.wait()
     assert comes(lambda: not up.running(), 45), up.running()
@@ -83,6 +85,7 @@ def test_a_taken_port_is_told_and_another_one_used_and_sigterm_ends_everything(u
         taken.listen()
         up.start()
         assert f"port {up.port} is taken, so the server listens on " in up.said
+        assert _installed(up)["work_pools"] == ["cpu", "gpu"]
         code, _ = up.end(signal.SIGTERM)
     assert code == 143
     assert up.running() == []
