@@ -28,6 +28,14 @@ TINY = {
     "sampling": {"num_samples": 1, "max_length": 4},
 }
 
+GIVEN_BY_THE_PARENT: dict[str, Any] = {
+    "tokens": {
+        "key": "a" * 64, "sha256": "b" * 64, "block_size": 8, "train_blocks": 1, "eval_blocks": 1, "train_tokens": 8,
+        "eval_tokens": 8,
+    },
+    "base": {"name": "scratch-tiny", "type": "GPT-NEO", "sha256": "c" * 64},
+}  # fmt: skip
+
 
 @pytest.mark.parametrize(
     "deployment",
@@ -39,7 +47,8 @@ def test_a_deployments_parameters_pass_through_its_flow(
 ) -> None:
     monkeypatch.chdir(ROOT)
     flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"])
-    validated = flow.validate_parameters(deployment["parameters"])
+    given = GIVEN_BY_THE_PARENT if flow.name == "finetune" else {}
+    validated = flow.validate_parameters({**deployment["parameters"], **given})
     assert set(validated) <= set(flow.parameters.properties)
 
 

@@ -129,8 +129,11 @@ def train_model(
     watched: SamplingParameters | None = None,
     **values: Any,
 ) -> Trained:
-    """Load `base`, fine-tune it as a pretrained model with these training parameters and save it to `place`."""
-    training = TrainingParameters(**values)
+    """Load `base`, fine-tune it as a pretrained model with these training parameters and save it to `place`.
+
+    In full precision, on whatever processor: tests compare numbers.
+    """
+    training = TrainingParameters(**{"bf16": False, **values})
     generator = TunableGeneration(kind, str(base))
     recipe = choose_recipe(training, preset=None, blocks=len(some_rows))
     outcome = finetune(
