@@ -34,7 +34,7 @@ def end_gently(processes: Collection[psutil.Process], grace_s: float) -> None:
     """SIGTERM for the first process of each run, and SIGKILL for all that is left of it after `grace_s` seconds."""
     send(_leaders(processes), signal.SIGTERM)
     deadline = time.monotonic() + grace_s
-    while (left := [process for process in processes if _lives(process)]) and time.monotonic() < deadline:
+    while (left := [process for process in processes if lives(process)]) and time.monotonic() < deadline:
         time.sleep(_LOOK_S)
     send(left, signal.SIGKILL)
 
@@ -61,7 +61,7 @@ def _parent(process: psutil.Process) -> int | None:
         return None
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
     """Whether it runs; a frozen worker cannot collect its children, so they stay as zombies."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)

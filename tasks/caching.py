@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from prefect import Task
-from prefect.cache_policies import CachePolicy
+from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.filesystems import WritableFileSystem
@@ -71,3 +71,13 @@ def _forget(store: ResultStore, record: str) -> None:
 def retry_can_help(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Retry condition: only something outside that did not answer is asked again; bad input never is."""
     return isinstance(state.result(raise_on_failure=False), UnavailableError)
+
+
+ASKS_STORE: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": 2,
+    "retry_delay_seconds": [2, 5],
+    "retry_condition_fn": retry_can_help,
+}
+"""Of a task that asks an object store each time: it leaves nothing to cache, and is tried again."""

@@ -8,9 +8,8 @@ same run once more), it is the version that the alias named before, so that both
 from typing import TYPE_CHECKING
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import retry_can_help
+from tasks.caching import ASKS_STORE
 from tasks.errors import InputError
 from tasks.parameters import ReleaseParameters
 from tasks.references import ModelReference, Weights
@@ -24,11 +23,7 @@ if TYPE_CHECKING:
 
 @task(
     name="find champion",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=[2, 5],
-    retry_condition_fn=retry_can_help,
+    **ASKS_STORE,
 )
 def find_champion(release: ReleaseParameters, weights: Weights, model_type: str) -> ModelReference | None:
     """The champion as a model whose `sha256` is its version. None where there is none or it is damaged, and says so."""

@@ -22,13 +22,15 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 from pydantic import BaseModel
 
-from tasks.caching import retry_can_help
+from tasks.caching import ASKS_STORE, retry_can_help
 from tasks.errors import InputError, UnavailableError
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.references import ModelReference, TokenBlocks, Weights
 from tasks.sharing import forget, obtain, obtain_model, obtain_same, share, share_model
 from tasks.weights import weights_key
 
+MOVES_FOLDERS: dict[str, Any] = {**ASKS_STORE, "retries": 3, "retry_delay_seconds": [2, 10, 30]}
+"""Of a task that copies folders to a store or from it."""
 POLL_S = 2.0
 SILENCE_S = 600.0
 """How long the Prefect API may be away while we wait."""
@@ -78,11 +80,7 @@ def finetune_elsewhere(  # noqa: PLR0913 what `finetune` takes
 
 @task(
     name="fetch inputs",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=3,
-    retry_delay_seconds=[2, 10, 30],
-    retry_condition_fn=retry_can_help,
+    **MOVES_FOLDERS,
 )
 def fetch_inputs(tokens: TokenBlocks, base: ModelReference, release: ReleaseParameters) -> None:
     """On the worker that fine-tunes: bring tokens and base model here, unless they are."""
@@ -92,11 +90,7 @@ def fetch_inputs(tokens: TokenBlocks, base: ModelReference, release: ReleasePara
 
 @task(
     name="share weights",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=3,
-    retry_delay_seconds=[2, 10, 30],
-    retry_condition_fn=retry_can_help,
+    **MOVES_FOLDERS,
 )
 def share_weights(weights: Weights, release: ReleaseParameters) -> None:
     """On the worker that fine-tuned: copy the weights to where the run that waits for them takes them from."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import retry_can_help
+from tasks.caching import ASKS_STORE, retry_can_help
 from tasks.lineage import Lineage, Release
 from tasks.package import PUBLISHED, make_package, write_report
 from tasks.parameters import ReleaseParameters, RunParameters
@@ -35,11 +35,7 @@ ALIAS = "latest"
 
 @task(
     name="check destination",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=[2, 5],
-    retry_condition_fn=retry_can_help,
+    **ASKS_STORE,
 )
 def check_destination(release: ReleaseParameters) -> None:
     """Find out before anything is spent whether the store is there and lets us in."""

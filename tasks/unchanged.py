@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from tasks.base_model import base_key, model_digest
-from tasks.caching import retry_can_help
+from tasks.caching import ASKS_STORE
 from tasks.corpus import corpus_key
 from tasks.parameters import ModelParameters, RunParameters
 from tasks.references import Corpus, ModelReference, TokenBlocks
@@ -55,11 +54,7 @@ class Unchanged(BaseModel):
 
 @task(
     name="look for changes",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=[2, 5],
-    retry_condition_fn=retry_can_help,
+    **ASKS_STORE,
 )
 def find_unchanged(told: RunParameters) -> Unchanged | None:
     """The newest release, if corpus, parameters and base model are those that it was made of; says what changed.

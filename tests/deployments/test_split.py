@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
+from deployments.run_processes import lives
 from tasks.guarded_child import GuardedChild
 from tasks.storage.embedded_server import Endpoint, embedded_store
 from tests.circumstances import wait_until
@@ -165,7 +165,7 @@ def test_a_crash_of_the_fine_tuning_is_gone_on_from_and_a_cancel_of_the_parent_e
     processes, began = [*processes_of(again), *processes_of(parent)], time.monotonic()
     assert processes
     assert split.api.set_state(parent, "CANCELLING", "Cancelling") == "ACCEPT"
-    assert wait_until(lambda: not any(map(_lives, processes)), 40), processes
+    assert wait_until(lambda: not any(map(lives, processes)), 40), processes
     assert time.monotonic() - began < 40
     split.ends(parent, "Cancelled")
     split.wait_for_end(again)
@@ -193,10 +193,3 @@ def _trains(split: Installation) -> str:
     known = set(split.gpu.data.glob("checkpoints/*/*/manifest.json"))
     assert wait_until(lambda: set(split.gpu.data.glob("checkpoints/*/*/manifest.json")) - known, 120), split.gpu.said
     return split.children()[0]
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
