@@ -14,7 +14,8 @@ import pytest
 
 from deployments.up import DATABASE
 from tasks.settings import ROOT
-from tests.deployments.living import ENDLESS, RESUMED, Api, Webhook, comes, free_port, processes_with
+from tests.deployments.living import RESUMED, Api, Webhook, comes, free_port, processes_with
+from tests.deployments.living import endless as endless_training
 from tests.deployments.postgres import find_postgres, postgres
 
 
@@ -112,7 +113,7 @@ def up(session_home: None, tmp_path_factory: pytest.TempPathFactory, webhook: We
 @pytest.fixture(scope="session")
 def endless(up: Up) -> str:
     """A run of `train/gpu` whose training goes on until it is ended."""
-    run = up.api.trigger("train/gpu", ENDLESS)
+    run = up.api.trigger("train/gpu", endless_training())
     up.api.wait_for_words("training: step 0 of 1,000,000")
     return run
 

@@ -20,9 +20,12 @@ TINY: dict[str, dict[str, Any]] = {
     "training": {"max_steps": 1},
     "sampling": {"num_samples": 1, "max_length": 4},
 }
-ENDLESS = {**TINY, "training": {"max_steps": 1_000_000, "save_steps": 100}}
-"""A training that goes on until it is ended."""
 RESUMED = "training: goes on from the checkpoint of step"
+
+
+def endless(steps: int = 1_000_000) -> dict[str, dict[str, Any]]:
+    """A training that goes on until it is ended; with another number of steps it has checkpoints of its own."""
+    return {**TINY, "training": {"max_steps": steps, "save_steps": 100}}
 
 
 def comes(what: Callable[[], object], limit_s: float, pause_s: float = 0.4) -> bool:
@@ -107,9 +110,13 @@ class Api:
 
 
 def last_checkpoint(data: Path) -> int:
-    """The step of the newest checkpoint that is in place; 0 where there is none."""
+    """The step of the checkpoint that was written last; 0 where there is none."""
     found = (data / "checkpoints").glob(f"*/step-{'[0-9]' * 10}/manifest.json")
-    return max((int(path.parent.name.removeprefix("step-")) for path in found), default=0)
+    written = []
+    for path in found:
+        with contextlib.suppress(FileNotFoundError):  # a newer one took its place just now
+            written.append((path.stat().st_mtime, int(path.parent.name.removeprefix("step-"))))
+    return max(written, default=(0.0, 0))[1]
 
 
 def processes_of(run: str) -> list[psutil.Process]:

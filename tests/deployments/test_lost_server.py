@@ -15,10 +15,10 @@ from deployments import automations
 from deployments.installation import install
 from tasks.guarded_child import GuardedChild
 from tests.deployments.living import (
-    ENDLESS,
     RESUMED,
     Api,
     comes,
+    endless,
     free_port,
     last_checkpoint,
     processes_of,
@@ -88,7 +88,7 @@ def machines(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def training(machines: Machines) -> str:
-    run = machines.api.trigger("train/gpu", ENDLESS)
+    run = machines.api.trigger("train/gpu", endless())
     machines.api.wait_for_words("training: step 0 of 1,000,000")
     return run
 

@@ -14,7 +14,7 @@ from tasks.parameters import RunParameters
 from tests.circumstances import wait_until
 from tests.deployments.browser import BROWSER, DRIVER, LAPTOP, PHONE, Browser, Form
 from tests.deployments.conftest import Up
-from tests.deployments.living import ENDLESS, RESUMED, TINY, processes_of
+from tests.deployments.living import RESUMED, TINY, endless, processes_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,7 +26,6 @@ pytestmark = [
 ]
 GROUPS: dict[str, Any] = {name: field.annotation for name, field in RunParameters.model_fields.items()}
 FIELDS = [(group, name, field) for group, kind in GROUPS.items() for name, field in kind.model_fields.items()]
-BEGUN = "training: step 0 of 1,000,000"
 SHOWN = ("corpus-report", "losses", "metrics", "samples", "summary")
 """The artifacts of a run, by key."""
 
@@ -118,9 +117,9 @@ def test_every_artifact_can_be_read(browser: Browser, up: Up, key: str, size: tu
 
 def test_a_run_is_cancelled_and_retried_by_its_buttons(browser: Browser, up: Up) -> None:
     browser.resize(LAPTOP)
-    before, begun = up.api.count(RESUMED), up.api.count(BEGUN)
-    run = up.api.trigger("train/gpu", ENDLESS)
-    up.api.wait_for_words(BEGUN, begun + 1)
+    before = up.api.count(RESUMED)
+    run = up.api.trigger("train/gpu", endless(2_000_000))
+    up.api.wait_for_words("training: step 0 of 2,000,000")
     browser.open(f"/runs/flow-run/{run}")
     browser.wait_for_text("Running", "Cancel")
     processes = processes_of(run)

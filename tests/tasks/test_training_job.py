@@ -55,7 +55,7 @@ def job(prepared: tuple[TokenBlocks, ModelReference]) -> Callable[..., Job]:
     tokens, base = prepared
 
     def make(key: str = "a", *, processes: int = 1, share_with: str | None = None, **values: Any) -> Job:
-        told = {"max_steps": 12, "batch_size": 2, "save_steps": 2, "learning_rate": 1e-3, **values}
+        told = {"max_steps": 12, "batch_size": 2, "save_steps": 2, "learning_rate": 1e-3, "bf16": False, **values}
         training = TrainingParameters(**told)
         return Job(
             key=key * 64, tokens=tokens, base=base, training=training, processes=processes, share_with=share_with
