@@ -14,7 +14,7 @@ import pytest
 
 from deployments.up import DATABASE
 from tasks.settings import ROOT
-from tests.deployments.living import RESUMED, Api, Webhook, comes, free_port, processes_with
+from tests.deployments.living import RESUMED, Api, Webhook, comes, free_port, last_checkpoint, processes_with
 from tests.deployments.living import endless as endless_training
 from tests.deployments.postgres import find_postgres, postgres
 
@@ -112,9 +112,11 @@ def up(session_home: None, tmp_path_factory: pytest.TempPathFactory, webhook: We
 
 @pytest.fixture(scope="session")
 def endless(up: Up) -> str:
-    """A run of `train/gpu` whose training goes on until it is ended."""
+    """A run of `train/gpu` whose training goes on until it is ended; it has a checkpoint of its own already."""
+    began = time.time()
     run = up.api.trigger("train/gpu", endless_training())
     up.api.wait_for_words("training: step 0 of 1,000,000")
+    assert comes(lambda: last_checkpoint(up.data, began), 60)
     return run
 
 

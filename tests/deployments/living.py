@@ -109,14 +109,15 @@ class Api:
         assert comes(lambda: self.count(text) >= times, limit_s), "\n".join(self.said()[-40:])
 
 
-def last_checkpoint(data: Path) -> int:
-    """The step of the checkpoint that was written last; 0 where there is none."""
+def last_checkpoint(data: Path, since: float = 0) -> int:
+    """The step of the checkpoint that was written last; 0 where there is none, or none since that time."""
     found = (data / "checkpoints").glob(f"*/step-{'[0-9]' * 10}/manifest.json")
     written = []
     for path in found:
         with contextlib.suppress(FileNotFoundError):  # a newer one took its place just now
             written.append((path.stat().st_mtime, int(path.parent.name.removeprefix("step-"))))
-    return max(written, default=(0.0, 0))[1]
+    when, step = max(written, default=(0.0, 0))
+    return step if when > since else 0
 
 
 def processes_of(run: str) -> list[psutil.Process]:
