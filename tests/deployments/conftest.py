@@ -14,8 +14,16 @@ import pytest
 
 from deployments.up import DATABASE
 from tasks.settings import ROOT
-from tests.deployments.living import RESUMED, Api, Webhook, comes, free_port, last_checkpoint, processes_with
-from tests.deployments.living import endless as endless_training
+from tests.deployments.living import (
+    RESUMED,
+    Api,
+    Webhook,
+    comes,
+    endless_training,
+    free_port,
+    last_checkpoint,
+    processes_with,
+)
 from tests.deployments.postgres import find_postgres, postgres
 
 

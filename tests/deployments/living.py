@@ -23,7 +23,7 @@ TINY: dict[str, dict[str, Any]] = {
 RESUMED = "training: goes on from the checkpoint of step"
 
 
-def endless(steps: int = 1_000_000) -> dict[str, dict[str, Any]]:
+def endless_training(steps: int = 1_000_000) -> dict[str, dict[str, Any]]:
     """A training that goes on until it is ended; with another number of steps it has checkpoints of its own."""
     return {**TINY, "training": {"max_steps": steps, "save_steps": 100}}
 

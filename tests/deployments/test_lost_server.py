@@ -18,7 +18,7 @@ from tests.deployments.living import (
     RESUMED,
     Api,
     comes,
-    endless,
+    endless_training,
     free_port,
     last_checkpoint,
     processes_of,
@@ -88,7 +88,7 @@ def machines(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def training(machines: Machines) -> str:
-    run = machines.api.trigger("train/gpu", endless())
+    run = machines.api.trigger("train/gpu", endless_training())
     machines.api.wait_for_words("training: step 0 of 1,000,000")
     return run
 

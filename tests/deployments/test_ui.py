@@ -14,7 +14,7 @@ from tasks.parameters import RunParameters
 from tests.circumstances import wait_until
 from tests.deployments.browser import BROWSER, DRIVER, LAPTOP, PHONE, Browser, Form
 from tests.deployments.conftest import Up
-from tests.deployments.living import RESUMED, TINY, endless, processes_of
+from tests.deployments.living import RESUMED, TINY, endless_training, processes_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -118,7 +118,7 @@ def test_every_artifact_can_be_read(browser: Browser, up: Up, key: str, size: tu
 def test_a_run_is_cancelled_and_retried_by_its_buttons(browser: Browser, up: Up) -> None:
     browser.resize(LAPTOP)
     before = up.api.count(RESUMED)
-    run = up.api.trigger("train/gpu", endless(2_000_000))
+    run = up.api.trigger("train/gpu", endless_training(2_000_000))
     up.api.wait_for_words("training: step 0 of 2,000,000")
     browser.open(f"/runs/flow-run/{run}")
     browser.wait_for_text("Running", "Cancel")
