@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SERVED = ("tests/flows/", "tests/tasks/test_caching.py")
 """Where tests need the Prefect server."""
+# As in a terminal, for the tests and what they start: what a shell or CI runs in the background is deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _FOREIGN = ("AWS_", "HF_", "HUGGING", "PREFECT_", "SPINNERET_")
 
 

@@ -14,9 +14,8 @@ from tests.storage.conftest import is_running
 
 SLEEPER = ["/bin/sh", "-c", "echo $$; exec sleep 600"]
 PARENT = """
-import os, signal, sys, time
+import os, sys, time
 from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started us deaf to it
 from tasks.guarded_child import GuardedChild
 child = GuardedChild.start(["/bin/sh", "-c", "echo $$; exec sleep 600"], dict(os.environ), Path(sys.argv[1]))
 if sys.argv[2] == "fork" and os.fork() == 0:

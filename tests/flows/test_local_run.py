@@ -31,11 +31,6 @@ ENDS_AT_ONCE_S = 5.0
 ENDLESS = ["--training.max-steps", "1000000"]
 
 
-def _heed_ctrl_c() -> None:
-    """As in a terminal: a shell without job control starts what runs in the background deaf to SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Command:
     """A command of flows/ in a session of its own, whose processes can be found by their environment."""
 
@@ -47,7 +42,7 @@ class Command:
             self.process = subprocess.Popen(
                 [sys.executable, f"flows/{script}.py", *map(str, words)],
                 cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 no threads are forked here
+                start_new_session=True,
             )  # fmt: skip
 
     @property

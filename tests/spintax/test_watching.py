@@ -13,12 +13,6 @@ import pytest
 
 from .test_reading import ROOT
 
-START = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # CI starts its tests with SIGINT ignored
-from tasks.spintax.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
 DIGITS = "{0|1|2|3|4|5|6|7|8|9}"
 
 
@@ -26,7 +20,7 @@ class Watched:
     """A command that runs; what it prints is gathered as it comes."""
 
     def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-c", START, *arguments]
+        command = [sys.executable, "-m", "tasks.spintax", *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
         self.lines: list[str] = []
         self.thread = threading.Thread(target=self._gather)
