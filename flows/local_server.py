@@ -45,8 +45,13 @@ KEPT_LOGS = 5
 """Logs of servers that have ended, the newest; older ones are removed at the next start."""
 _SERVE = "import gc, runpy; gc.set_threshold(100_000); runpy.run_module('uvicorn', run_name='__main__')"
 """The server's program. Its start makes half a million objects that stay: collecting less often saves 15 % of it."""
-_AHEAD = ("matplotlib.figure", "matplotlib.backends.backend_svg", "tasks.storage.destination", "tasks.storage.publish")
-"""Modules that a whole run imports sooner or later: there is time for it while the server starts."""
+_AHEAD = (
+    *("matplotlib.figure", "matplotlib.backends.backend_svg", "tasks.storage.destination", "tasks.storage.publish"),
+    *("tasks.modeling", "torch", "transformers", "transformers.masking_utils", "transformers.modeling_layers"),
+    *("tasks.modeling.base_models", "tasks.modeling.generation"),
+)
+"""Modules that a run imports sooner or later, first what one needs where all is cached: there is time for it while the
+server starts, and what is not imported when it answers is left to the run."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,6 @@ def _start(ui: bool) -> str:
     with _one_start_at_a_time():
         # The child is ended at exit, after Prefect has sent its last logs.
         child = GuardedChild.start(command, _environment(address, ui), log)
-        for name in _AHEAD:
-            importlib.import_module(name)
         _wait(child, address, log)
     return address
 
@@ -164,13 +167,15 @@ def _place_of_ui() -> dict[str, str]:
 
 def _wait(child: GuardedChild, address: str, log: Path) -> None:
     ends = time.monotonic() + START_LIMIT_S
+    ahead = iter(_AHEAD)
     with httpx.Client(trust_env=False, verify=False) as client:  # noqa: S501 http on this machine
         while time.monotonic() < ends and child.poll() is None:
             try:
                 if client.get(f"{address}/health", timeout=5).is_success:
                     return
             except httpx.TransportError:
-                time.sleep(0.05)
+                name = next(ahead, None)
+                importlib.import_module(name) if name else time.sleep(0.05)
     ended = child.poll()
     child.close()
     how = f"did not start within {START_LIMIT_S} s" if ended is None else f"ended at its start, with status {ended}"

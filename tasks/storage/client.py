@@ -19,7 +19,7 @@ import ipaddress
 import logging
 import os
 import random
-from functools import partial
+from functools import lru_cache, partial
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, SSLError
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.loaders import Loader
 
 from tasks.errors import InputError
 from tasks.storage.embedded_server import Endpoint
@@ -57,7 +58,7 @@ def connect_to_embedded(endpoint: Endpoint) -> "S3Client":
         endpoint.access_key_id,
         endpoint.secret_access_key,
         region_name="us-east-1",
-        botocore_session=botocore.session.Session(nothing),
+        botocore_session=_informed(botocore.session.Session(nothing)),
     )
     return _client(session, endpoint.url)
 
@@ -74,7 +75,7 @@ def connect_to_remote(bucket: str, key: str) -> "S3Client":
     """
     place, endpoint = f"s3://{bucket}", configured_endpoint()
     with explained(place, endpoint or "AWS"):
-        session = boto3.Session()
+        session = boto3.Session(botocore_session=_informed(botocore.session.Session()))
         quick = _client(session, endpoint, attempts=2, connect_s=4, read_s=5)
         with contextlib.closing(quick):
             _refuse_plain_http(quick.meta.endpoint_url)
@@ -91,6 +92,18 @@ def configured_endpoint() -> str | None:
                 raise InputError(f"{variable} is {url!r}: it must be a URL such as https://s3.example.org")
             return url
     return None
+
+
+def _informed(session: botocore.session.Session) -> botocore.session.Session:
+    """The same session with what botocore knows of S3 read already: each would read it anew, in 0.1 to 0.3 s."""
+    session.register_component("data_loader", _loader())
+    return session
+
+
+@lru_cache
+def _loader() -> Loader:
+    loader: Loader = botocore.session.Session().get_component("data_loader")
+    return loader
 
 
 def _client(
