@@ -80,15 +80,21 @@ def remote(own_place: None, remote_folder: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session")
 def prefect_server(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Prefect server of this session, which flows and tasks in this process report to."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
+    """The address of a Prefect server of this session, which flows and tasks in this process report to.
 
-    with (
-        temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        prefect_test_harness(server_startup_timeout=180),
-    ):
-        yield str(PREFECT_API_URL.value())
+    It is that of a local run. The one of Prefect's test harness stood still for 60 s once in a hundred runs.
+    """
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    from flows.local_server import prefect_api
+
+    place = tmp_path_factory.mktemp("prefect-server")
+    ours, nobodys = {PREFECT_HOME: place / "home"}, {PREFECT_API_URL, PREFECT_API_DATABASE_CONNECTION_URL}
+    with pytest.MonkeyPatch.context() as patch, temporary_settings(ours, restore_defaults=nobodys):
+        patch.setenv("SPINNERET_DATA", str(place))
+        settings.cache_clear()
+        with prefect_api(ui=False) as api:
+            yield api.address
 
 
 @pytest.fixture
