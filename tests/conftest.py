@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +16,20 @@ if TYPE_CHECKING:
 
 _SERVED = ("tests/flows/", "tests/tasks/test_caching.py")
 """Where tests need the Prefect server."""
-# As in a terminal, for the tests and what they start: what a shell or CI runs in the background is deaf to Ctrl-C.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 _FOREIGN = ("AWS_", "HF_", "HUGGING", "PREFECT_", "SPINNERET_")
+
+_PREFECT_HOME = TemporaryDirectory(prefix="spinneret-tests-")
+
+
+def pytest_configure() -> None:
+    """Before Prefect is imported, which reads the person's settings then, and before anything is started.
+
+    What a shell or CI runs in the background is deaf to Ctrl-C; the tests, and what they start, are not.
+    """
+    for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+        del os.environ[name]
+    os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -84,14 +96,10 @@ def prefect_server(session_home: None, tmp_path_factory: pytest.TempPathFactory)
 
     It is that of a local run. The one of Prefect's test harness stood still for 60 s once in a hundred runs.
     """
-    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL, PREFECT_HOME, temporary_settings
-
     from flows.local_server import prefect_api
 
-    place = tmp_path_factory.mktemp("prefect-server")
-    ours, nobodys = {PREFECT_HOME: place / "home"}, {PREFECT_API_URL, PREFECT_API_DATABASE_CONNECTION_URL}
-    with pytest.MonkeyPatch.context() as patch, temporary_settings(ours, restore_defaults=nobodys):
-        patch.setenv("SPINNERET_DATA", str(place))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPINNERET_DATA", str(tmp_path_factory.mktemp("server-data")))
         settings.cache_clear()
         with prefect_api(ui=False) as api:
             yield api.address
