@@ -97,21 +97,15 @@ def finetune(  # noqa: PLR0913
     sizes = {"batch_size": recipe.batch_size, "block_size": train.ids.shape[1]}
     with tempfile.TemporaryDirectory(prefix="spinneret-") as scratch, memory_explained(training, **sizes):
         args = _tuning_args(training, recipe, precision, scratch)
-        args.train, args.held_out, args.callbacks = (
-            train,
-            held_out,
-            (_Watch(on_progress, _writer(generator, training, watched)),),
-        )
+        args.train, args.held_out = train, held_out
+        args.callbacks = (_Watch(on_progress, _writer(generator, training, watched)),)
         args.checkpoints, args.resume_from = checkpoints, resume_from
-        with delayed_stop() as args.stop:
-            generator.train("", args=args)
-            if args.stop.wanted:
-                _trainer(generator).save_now()
-        best_step = _trainer(generator).load_best() if training.load_best_model_at_end else None
-        loss_after = _trainer(generator).measure(exactly=True)
-        check_measured(loss_after, _trainer(generator).state.global_step)
+        trainer = _train(generator, args)
+        best_step = trainer.load_best() if training.load_best_model_at_end else None
+        loss_after = trainer.measure(exactly=True)
+        check_measured(loss_after, trainer.state.global_step)
         _save(generator, folder, training)
-    state = _trainer(generator).state
+    state = trainer.state
     return Outcome(
         steps=state.global_step,
         epochs=float(state.epoch or 0),
@@ -123,6 +117,15 @@ def finetune(  # noqa: PLR0913
         seconds=time.monotonic() - began,
         history=state.log_history,
     )
+
+
+def _train(generator: TunableGeneration, args: TuningArgs) -> BlockTrainer:
+    """Train as far as no signal ends it: then what was trained is saved before the signal takes its course."""
+    with delayed_stop() as args.stop:
+        generator.train("", args=args)
+        if args.stop.wanted:
+            _trainer(generator).save_now()
+    return _trainer(generator)
 
 
 def _tuning_args(training: TrainingParameters, recipe: Recipe, precision: Precision, scratch: str) -> TuningArgs:
