@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from flows.command_line import Told, read_words
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 logs.install()
 
 BAD_INPUT = 2
+_STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 def run(
@@ -76,20 +78,28 @@ def run_verb(script: str, verbs: "Mapping[str, Callable[..., Answer]]") -> NoRet
 
 @contextmanager
 def _ending(after_interrupt: str) -> Iterator[None]:
-    """Errors of the block that a person can mend become one sentence and an exit code; so does Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Errors of the block that a person can mend become one sentence and an exit code; so do Ctrl-C and SIGTERM."""
+    received: list[signal.Signals] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        received.append(signal.Signals(number))
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    for number in _STOPPED:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         yield
     except SpinneretError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
-        print(f"interrupted: {after_interrupt}", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    except SystemExit as ended:
-        if ended.code == 128 + signal.SIGTERM:
-            print(f"terminated: {after_interrupt}", file=sys.stderr)
-        raise
+    except BaseException:  # what was under way may have made an error of its own of it: Pydantic does
+        if not received:
+            raise
+        print(f"{_STOPPED[received[0]]}: {after_interrupt}", file=sys.stderr)
+        sys.exit(128 + received[0])
     finally:
         gc.freeze()  # the interpreter's end looks through all that is left, which takes half a second
 

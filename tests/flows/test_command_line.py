@@ -1,13 +1,16 @@
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic_core import PydanticUndefined
+from pydantic import BaseModel, model_serializer
+from pydantic_core import PydanticSerializationError, PydanticUndefined
 
+from flows.command import _ending
 from flows.command_line import read_parameters
 from flows.prepare import prepare
 from flows.sample import sample
@@ -257,6 +260,26 @@ def test_an_unbalanced_template_is_shown_with_a_caret_under_the_column(command: 
 def test_no_source_at_all_is_told() -> None:
     with pytest.raises(InputError, match=r"--corpus\.source names no file"):
         check_sources(CorpusParameters(source=()))
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_of_which_a_library_makes_an_error_of_its_own_ends_it_all_the_same(
+    number: signal.Signals, code: int, word: str, capsys: pytest.CaptureFixture[str], signals: None
+) -> None:
+    class Model(BaseModel):
+        @model_serializer
+        def write(self) -> dict[str, int]:
+            signal.raise_signal(number)
+            return {}
+
+    with pytest.raises(PydanticSerializationError), _ending("nothing is lost"):
+        raise PydanticSerializationError("nobody sent a signal")
+    with pytest.raises(SystemExit) as ended, _ending("nothing is lost"):
+        Model().model_dump()
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"{word}: nothing is lost\n"
 
 
 def test_a_person_who_misspells_gets_one_sentence_and_exit_code_2() -> None:
