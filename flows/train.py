@@ -100,7 +100,7 @@ def train(  # noqa: PLR0913 the six groups
         sampling=sampling,
         not_before=first_start() if force else None,
     )
-    show_training(weights)
+    show_training(weights, prepared.report)
     evaluated = evaluate(prepared=prepared, weights=weights, sampling=sampling, release=release)
     lineage = Lineage(**vars(prepared), weights=weights, **vars(evaluated))
     return Trained(lineage=lineage, release=publish_release(lineage, told))

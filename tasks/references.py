@@ -138,7 +138,7 @@ class Report(Reference):
 class Weights(Reference):
     """`model/` (the fine-tuned model and its tokenizer, as Hugging Face lays it out) and how it came about.
 
-    `history.json`, `losses.png`; `environment.json`: the code and the libraries that made it.
+    `history.json`: the losses; `environment.json`: the code and the libraries that made it.
     """
 
     stage = "weights"

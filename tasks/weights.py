@@ -1,9 +1,9 @@
 """Weights: a base model and token blocks in, a fine-tuned model out.
 
 What comes in: references to both, the training parameters, and where checkpoints are shared. What it leaves:
-`data/weights/<key>/` with `model/` (as Hugging Face lays out a model folder), `history.json` and `losses.png`. A
-training that was broken off goes on from its last checkpoint (`data/checkpoints/<key>/`); there is none left when the
-weights are made. In the UI the training shows its progress and its losses.
+`data/weights/<key>/` with `model/` (as Hugging Face lays out a model folder) and `history.json`. A training that was
+broken off goes on from its last checkpoint (`data/checkpoints/<key>/`); there is none left when the weights are made.
+In the UI the training shows its progress and its losses.
 """
 
 import base64
@@ -21,7 +21,7 @@ from tasks.evaluation.losses import draw_losses, losses_markdown
 from tasks.folders import Facts, digest, list_files, remove_older
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.provenance import provenance
-from tasks.references import ModelReference, TokenBlocks, Weights
+from tasks.references import ModelReference, Report, TokenBlocks, Weights
 from tasks.run_artifacts import show
 from tasks.settings import place_of
 from tasks.stage_log import make_and_tell
@@ -89,10 +89,11 @@ def forget_weights(
 
 
 @task(name="show training", cache_policy=NO_CACHE, persist_result=False)
-def show_training(weights: Weights) -> None:
-    """Show the losses in the UI, as a picture and as a table."""
-    picture = base64.b64encode((weights.folder / "losses.png").read_bytes()).decode()
-    markdown = losses_markdown(read_history(weights), picture=f"data:image/png;base64,{picture}")
+def show_training(weights: Weights, report: Report) -> None:
+    """Show the losses in the UI, as a picture with the loss floor drawn in and as a table."""
+    history = read_history(weights)
+    picture = base64.b64encode(draw_losses(history, floor=report.floor)).decode()
+    markdown = losses_markdown(history, picture=f"data:image/png;base64,{picture}")
     show("losses", markdown, "Losses of the training, step by step")
 
 
@@ -138,7 +139,5 @@ def _fill(job: Job, folder: Path) -> Facts:
             facts = train_together(job, folder, here=processes_here(training), tell=reporter.report)
         else:
             facts = run_job(job, folder, tell=reporter.report)
-    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-    (folder / "losses.png").write_bytes(draw_losses(history))
     (folder / "environment.json").write_text(json.dumps(provenance(), indent=1) + "\n", encoding="utf-8")
     return {**facts, "processes": job.processes, "model_sha256": digest(list_files(folder / "model"))}

@@ -1,5 +1,6 @@
 """The whole line, small and real: a run, the same run again, and runs that go on from it."""
 
+import base64
 import json
 import math
 import re
@@ -17,6 +18,7 @@ from flows.train import summary as train_summary
 from flows.train import train
 from tasks.comparison import read_figures
 from tasks.evaluation.corpus_report import report_markdown
+from tasks.evaluation.losses import draw_losses
 from tasks.evaluation.prompts import NO_ROOM
 from tasks.folders import read_manifest
 from tasks.parameters import Group, ModelParameters, ReleaseParameters, SampledModelParameters, SamplingParameters
@@ -26,8 +28,9 @@ from tasks.release import fetch_release, latest
 from tasks.report import read_report
 from tasks.samples import read_prompts, read_samples
 from tasks.settings import ROOT, settings
+from tasks.weights import read_history
 from tests.flows import asking
-from tests.flows.conftest import TEMPLATE, Run, run_of, run_train
+from tests.flows.conftest import TEMPLATE, Run, at, run_of, run_train
 
 SAMPLING = SamplingParameters(prompts=("a d",), num_samples=2, max_length=8)
 
@@ -185,9 +188,14 @@ def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first
     [link] = asking.read_artifacts(first.id, "release")
     assert first.left.release.uri in str(link.data)
     [losses] = asking.read_artifacts(first.id, "losses")
-    assert str(losses.data).startswith("![losses over the steps](data:image/png;base64,iVBOR")
+    made = first.left.lineage
+    assert made.report.floor is not None
+    with at(first.place):
+        history = read_history(made.weights)
+    picture = base64.b64encode(draw_losses(history, floor=made.report.floor)).decode()
+    assert str(losses.data).startswith(f"![losses over the steps](data:image/png;base64,{picture})")
     [last] = re.findall(r"\n\| 3 \| ([\d.]+) \|", str(losses.data))
-    assert float(last) == pytest.approx(first.left.lineage.weights.loss_after, abs=1e-4)
+    assert float(last) == pytest.approx(made.weights.loss_after, abs=1e-4)
     [progress] = asking.read_artifacts(first.id, "training")
     assert (progress.type, progress.data) == ("progress", 100)
 
