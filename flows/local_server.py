@@ -46,9 +46,8 @@ KEPT_LOGS = 5
 _SERVE = "import gc, runpy; gc.set_threshold(100_000); runpy.run_module('uvicorn', run_name='__main__')"
 """The server's program. Its start makes half a million objects that stay: collecting less often saves 15 % of it."""
 _AHEAD = (
-    *("matplotlib.figure", "matplotlib.backends.backend_svg", "tasks.storage.destination", "tasks.storage.publish"),
-    *("tasks.modeling", "torch", "transformers", "transformers.masking_utils", "transformers.modeling_layers"),
-    *("tasks.modeling.base_models", "tasks.modeling.generation"),
+    *("matplotlib.figure", "tasks.storage.client", "tasks.storage.publish"),
+    *("tasks.modeling", "torch", "transformers", "tasks.modeling.attention", "tasks.modeling.generation"),
 )
 """Modules that a run imports sooner or later, first what one needs where all is cached: there is time for it while the
 server starts, and what is not imported when it answers is left to the run."""

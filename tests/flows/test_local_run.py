@@ -1,5 +1,6 @@
 """Commands as a person runs them, without a server: what they leave, also when they are ended from outside."""
 
+import importlib.util
 import os
 import re
 import signal
@@ -275,6 +276,11 @@ def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_a_template_that_does_not_parse_is_told_before_any_server_is_started() -> None:
     assert "corpus.template:1:1" in run_script("prepare", "--corpus.template", "{a").sentence
     assert not settings().data.exists()
+
+
+@pytest.mark.parametrize("module", local_server._AHEAD)
+def test_what_is_imported_while_the_server_starts_is_there(module: str) -> None:
+    assert importlib.util.find_spec(module) is not None
 
 
 def test_logs_of_servers_are_cleared_but_for_the_newest_and_those_in_use(tmp_path: Path) -> None:
