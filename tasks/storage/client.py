@@ -102,8 +102,7 @@ def _informed(session: botocore.session.Session) -> botocore.session.Session:
 
 @lru_cache
 def _loader() -> Loader:
-    loader: Loader = botocore.session.Session().get_component("data_loader")
-    return loader
+    return Loader()
 
 
 def _client(
