@@ -47,9 +47,9 @@ def work(pool: str, *, name: str, limit: int | None, grace_s: float = GRACE_S) -
     InputError where this machine runs a worker of that name for the same data folder already.
     """
     received: list[int] = []
-    for number in _STOPS:
-        signal.signal(number, lambda number, _: received.append(number))
     with _only_one(name) as mark:
+        for number in _STOPS:
+            signal.signal(number, lambda number, _: received.append(number))
         end_runs(str(mark), grace_s)
         process = _start(pool, name, limit, str(mark))
         threading.Thread(target=_cancel, args=(str(mark), grace_s), daemon=True).start()

@@ -29,6 +29,7 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
         del os.environ[name]
     os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
+    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # no test starts a server unseen
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -114,10 +115,10 @@ def server(prefect_server: str, tmp_path: Path) -> Iterator[str]:
         yield prefect_server
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
     """Put back the signal handlers that a command sets."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)

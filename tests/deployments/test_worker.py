@@ -1,6 +1,7 @@
 """The worker's command, as far as it needs no server; the rest is in test_unattended.py."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.run_processes import MARK, RUN
 from deployments.worker import _only_one, end_runs, main
@@ -15,19 +17,20 @@ from tests.circumstances import wait_until
 
 
 def test_a_second_worker_of_a_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
     with _only_one("one"):
         assert main(["--pool", "gpu", "--name", "one"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: a worker 'one' runs here already")
     assert "--name" in error
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 def test_ending_runs_ends_them_and_their_helpers_and_the_frozen_worker_and_nobody_else(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The leader of the run gets SIGTERM and ends its helper; a run that does not heed it is killed."""
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # nobody answers there
     sleep = "import time; time.sleep(600)"
     leader = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleep!r}]); {sleep}"
     deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); {sleep}"
@@ -44,7 +47,8 @@ def test_ending_runs_ends_them_and_their_helpers_and_the_frozen_worker_and_nobod
     assert started[2].stdout is not None
     started[2].stdout.readline()
     began = time.monotonic()
-    assert end_runs("ours", 3.0) == sorted(runs)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):  # nobody answers there
+        assert end_runs("ours", 3.0) == sorted(runs)
     assert time.monotonic() - began >= 3, "the deaf one had its time"
     assert [process.wait(10) for process in started[:3]] == [-9, -15, -9]
     assert started[3].poll() is None

@@ -54,7 +54,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], signals: None) -> Any:
+def command(capsys: pytest.CaptureFixture[str]) -> Any:
     """Run `train` in this process with words that it must refuse; nothing is left in the data folder."""
 
     def run(*words: object) -> Ended:
@@ -266,7 +266,7 @@ def test_no_source_at_all_is_told() -> None:
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_a_signal_of_which_a_library_makes_an_error_of_its_own_ends_it_all_the_same(
-    number: signal.Signals, code: int, word: str, capsys: pytest.CaptureFixture[str], signals: None
+    number: signal.Signals, code: int, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Model(BaseModel):
         @model_serializer

@@ -96,7 +96,6 @@ def test_plan_and_json_are_switches_of_train_only() -> None:
         (["--plan", "--corpus.template", "{a"], "corpus.template:1:1"),
     ],
 )
-@pytest.mark.usefixtures("signals")
 def test_bad_input_of_a_plan_is_told_in_one_sentence(
     words: list[str], wanted: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ def published(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, signals: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Ended]:
     """Run a verb in this process, in a folder where the releases lie in `store`."""
     monkeypatch.chdir(tmp_path)

@@ -1,18 +1,10 @@
 """A signal waits for the end of the block, and one that is ignored stays ignored."""
 
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from tasks.modeling.stopping import delayed_stop
-
-
-@pytest.fixture(autouse=True)
-def handler_of_before() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_is_delivered_at_the_end() -> None:
