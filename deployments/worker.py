@@ -37,6 +37,8 @@ GRACE_S = 60.0
 _LOOK_S = 0.1
 _CANCEL_LOOK_S = 40.0
 """Prefect's worker gives a cancelled run 30 seconds."""
+_SETTLES_S = 5.0
+"""In which Prefect's worker tells the server that the process of a run has ended: told later, it would end a retry."""
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -113,10 +115,12 @@ def _cancel(mark: str, grace_s: float) -> None:
         time.sleep(_CANCEL_LOOK_S)
         running = {process: UUID(run) for process, run in marked(mark).items() if run is not None}
         cancelling = _cancelling(set(running.values()))
-        for run in cancelling & waiting:
-            end_gently([process for process, its in running.items() if its == run], grace_s)
+        in_vain = cancelling & waiting
+        end_gently([process for process, its in running.items() if its in in_vain], grace_s)
+        time.sleep(_SETTLES_S if in_vain else 0)
+        for run in in_vain:
             _put_back(run, cancel=True)
-        waiting = cancelling - waiting
+        waiting = cancelling - in_vain
 
 
 def _cancelling(runs: set[UUID]) -> set[UUID]:
@@ -146,7 +150,7 @@ def _put_back(run: UUID, *, cancel: bool = False) -> None:
     try:
         with get_client(sync_client=True) as client:
             state = client.read_flow_run(run).state
-            if state is None or state.is_scheduled() or (state.is_final() and not state.is_crashed()):
+            if state is None or (state.is_final() and not state.is_crashed()) or (state.is_scheduled() and not cancel):
                 return
             then: State[Any] = AwaitingRetry(
                 message="The worker was stopped; the next one goes on from the last checkpoint."

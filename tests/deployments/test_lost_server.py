@@ -69,6 +69,15 @@ class Machines:
     def everything_of_the_worker(self) -> list[Any]:
         return processes_with("SPINNERET_DATA", str(self.place / "data"))
 
+    def mark_dead_after(self, seconds: float | None) -> None:
+        """How long a run may be silent; None is as it comes, which is longer than the server is away."""
+        template = automations.read_template()
+        if seconds is not None:
+            [dead] = [one for one in template if one["name"].endswith("is marked Crashed")]
+            dead["trigger"]["within"] = seconds
+        with temporary_settings({PREFECT_API_URL: self.environment["PREFECT_API_URL"]}):
+            automations.apply(template, None)
+
     def _start(self, words: list[str], log: str) -> GuardedChild:
         return GuardedChild.start([sys.executable, *words], self.environment, self.place / log, grace_s=90)
 
@@ -97,11 +106,7 @@ def test_a_run_whose_machine_lost_its_power_is_found_dead_and_goes_on_elsewhere(
     machines: Machines, training: str
 ) -> None:
     """Before the server is away: one that has just been started waits a quarter of an hour for the events before."""
-    template = automations.read_template()
-    [dead] = [one for one in template if one["name"].endswith("is marked Crashed")]
-    dead["trigger"]["within"] = DEAD_S
-    with temporary_settings({PREFECT_API_URL: machines.environment["PREFECT_API_URL"]}):
-        automations.apply(template, None)
+    machines.mark_dead_after(DEAD_S)
     time.sleep(35)  # a heartbeat
     resumed = machines.api.count(RESUMED)
     for process in [one for one in machines.everything_of_the_worker() if "server" not in one.cmdline()]:
@@ -115,6 +120,7 @@ def test_a_run_whose_machine_lost_its_power_is_found_dead_and_goes_on_elsewhere(
 
 
 def test_a_training_outlasts_a_server_that_is_away_for_two_minutes(machines: Machines, training: str) -> None:
+    machines.mark_dead_after(None)
     processes, before = processes_of(training), machines.steps()
     starts = machines.api.states(training).count("Running")
     machines.server.close()
