@@ -26,8 +26,7 @@ def pytest_configure() -> None:
 
     What a shell or CI runs in the background is deaf to Ctrl-C; the tests, and what they start, are not.
     """
-    for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
-        del os.environ[name]
+    _isolate(pytest.MonkeyPatch())
     os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # no test starts a server unseen
     signal.signal(signal.SIGINT, signal.default_int_handler)
