@@ -161,9 +161,12 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
     while True:
         partial = folder.with_name(f"{folder.name}.partial-{secrets.token_hex(4)}")
         make_place(partial)
-        lock = os.open(partial, os.O_RDONLY)
+        try:
+            lock = os.open(partial, os.O_RDONLY)
+        except FileNotFoundError:  # taken for a leftover before it was opened
+            continue
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if partial.exists():  # else it was taken for a leftover before it was locked
+        if partial.exists():  # else it was taken for one before it was locked
             break
         os.close(lock)
     try:

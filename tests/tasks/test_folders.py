@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tasks import folders
 from tasks.errors import InputError
 from tasks.folders import MANIFEST, digest, list_files, make_folder, read_manifest
 
@@ -123,6 +124,24 @@ def test_two_processes_that_make_the_same_folder_at_once_both_get_the_same_whole
     assert [process.returncode for process in processes] == [0, 0]
     assert names(folder.parent) == ["key"]
     assert read_manifest(folder) is not None
+
+
+def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def make_place(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        made.append(folder)
+        if len(made) < 3:
+            folders.remove_leftovers(folder.parent, "key")
+
+    monkeypatch.setattr(folders, "make_place", make_place)
+    manifest = make_folder(tmp_path / "stage" / "key", fill)
+    assert len(made) == 3
+    assert read_manifest(tmp_path / "stage" / "key") == manifest
+    assert names(tmp_path / "stage") == ["key"]
 
 
 def test_two_threads_that_make_the_same_folder_at_once_both_succeed(tmp_path: Path) -> None:
