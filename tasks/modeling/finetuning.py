@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tasks.modeling.blocks import Blocks
 from tasks.modeling.conducting import Schedule
 from tasks.modeling.devices import Precision, choose_precision, memory_explained
 from tasks.modeling.generation import generate, has_room
-from tasks.modeling.happy import TunableGeneration, TuningArgs
+from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.recipes import Recipe
 from tasks.modeling.stopping import delayed_stop
 from tasks.modeling.trainer import BlockTrainer, Checkpoints, check_measured
@@ -96,11 +97,19 @@ def finetune(  # noqa: PLR0913
         generator.model = add_adapters(generator.model, training)
     sizes = {"batch_size": recipe.batch_size, "block_size": train.ids.shape[1]}
     with tempfile.TemporaryDirectory(prefix="spinneret-") as scratch, memory_explained(training, **sizes):
-        args = _tuning_args(training, recipe, precision, scratch)
-        args.train, args.held_out = train, held_out
-        args.callbacks = (_Watch(on_progress, _writer(generator, training, watched)),)
-        args.checkpoints, args.resume_from = checkpoints, resume_from
-        trainer = _train(generator, args)
+        with delayed_stop() as stop:
+            trainer = generator.train(
+                partial(_arguments, training, recipe, precision, scratch),
+                resume_from,
+                train=train,
+                held_out=held_out,
+                schedule=_schedule(training),
+                checkpoints=checkpoints,
+                stop=stop,
+                callbacks=[_Watch(on_progress, _writer(generator, training, watched))],
+            )
+            if stop.wanted:
+                trainer.save_now()
         best_step = trainer.load_best() if training.load_best_model_at_end else None
         loss_after = trainer.measure(exactly=True)
         check_measured(loss_after, trainer.state.global_step)
@@ -119,40 +128,30 @@ def finetune(  # noqa: PLR0913
     )
 
 
-def _train(generator: TunableGeneration, args: TuningArgs) -> BlockTrainer:
-    """Train as far as no signal ends it: then what was trained is saved before the signal takes its course."""
-    with delayed_stop() as args.stop:
-        generator.train("", args=args)
-        if args.stop.wanted:
-            _trainer(generator).save_now()
-    return _trainer(generator)
-
-
-def _tuning_args(training: TrainingParameters, recipe: Recipe, precision: Precision, scratch: str) -> TuningArgs:
-    """Happy Transformer's arguments; what it has no name for goes by Hugging Face's."""
-    return TuningArgs(
-        output_dir=scratch,
-        learning_rate=recipe.learning_rate,
-        batch_size=recipe.batch_size,
-        num_train_epochs=training.num_train_epochs,
-        weight_decay=training.weight_decay,
-        eval_steps=0,
-        save_steps=0,
-        logging_steps=1,  # the schedule knows better, once the steps are counted
-        more=_hugging_face_arguments(training, recipe, precision),
-        schedule=Schedule(
-            training.eval_steps, training.save_steps, training.early_stopping_patience, training.load_best_model_at_end
-        ),
+def _schedule(training: TrainingParameters) -> Schedule:
+    return Schedule(
+        training.eval_steps, training.save_steps, training.early_stopping_patience, training.load_best_model_at_end
     )
 
 
-def _hugging_face_arguments(training: TrainingParameters, recipe: Recipe, precision: Precision) -> dict[str, Any]:
+def _arguments(training: TrainingParameters, recipe: Recipe, precision: Precision, scratch: str) -> TrainingArguments:
     cuda = torch.cuda.is_available()
     checkpointing = (
         {"gradient_checkpointing_kwargs": {"use_reentrant": False}} if training.gradient_checkpointing else {}
     )
     shards = {"fsdp": "full_shard auto_wrap", "fsdp_config": {"use_orig_params": True}} if training.fsdp else {}
-    return {
+    values: dict[str, Any] = {
+        "output_dir": scratch,
+        "report_to": ["none"],
+        "learning_rate": recipe.learning_rate,
+        "per_device_train_batch_size": recipe.batch_size,
+        "per_device_eval_batch_size": recipe.batch_size,
+        "num_train_epochs": training.num_train_epochs,
+        "weight_decay": training.weight_decay,
+        "eval_strategy": "no",  # the schedule decides
+        "save_strategy": "no",
+        "logging_strategy": "steps",
+        "logging_steps": 1,
         "max_steps": -1 if training.max_steps is None else training.max_steps,
         "adam_beta1": training.adam_beta1,
         "adam_beta2": training.adam_beta2,
@@ -177,6 +176,7 @@ def _hugging_face_arguments(training: TrainingParameters, recipe: Recipe, precis
         **checkpointing,
         **shards,
     }
+    return TrainingArguments(**values)
 
 
 def _trainer(generator: TunableGeneration) -> BlockTrainer:
