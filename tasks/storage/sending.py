@@ -1,21 +1,24 @@
 """Bring the bytes of one file into a store: from the disk, or by a copy of what the store holds already.
 
-What comes in: a client, a bucket, a key, a scanned file. What it leaves: the object, put at once or, if the file is
-larger than one part, in parts by several threads. Each request carries the md5 of the part as it was scanned, so that a
-store refuses what was changed on the way or on the disk meanwhile. Nothing of the file is held in memory.
+What comes in: a client, a bucket, a key, a scanned file. What it leaves: the object, put at once or in parts by several
+threads, by boto3's own transfer manager. Each request carries the md5 of the part as it was scanned, so that a store
+refuses what was changed on the way or on the disk meanwhile.
 """
 
 import base64
-import contextlib
-import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from botocore.exceptions import ClientError, UnseekableStreamError
+from s3transfer.subscribers import BaseSubscriber
+from s3transfer.utils import OSUtils
 
-from tasks.errors import SpinneretError, UnavailableError
+from tasks.errors import UnavailableError
 from tasks.storage.crew import Crew
 from tasks.storage.failures import error_code
 from tasks.storage.manifest import ScannedFile, part_size
@@ -23,9 +26,9 @@ from tasks.storage.manifest import ScannedFile, part_size
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+
 MAX_COPY = 5 * 2**30
 """Bytes that a store copies with one request; S3's limit."""
-_BLOCK = 2**18
 
 
 class NotCopiedError(Exception):
@@ -44,149 +47,106 @@ class Sender:
     on_bytes: Callable[[int], None]
 
     def send(self) -> None:
-        """Put the file.
+        """Put the file, in parts where it is larger than one.
 
         Raises:
             UnavailableError: the file has changed since it was scanned.
+            ClientError: as the store answers.
         """
-        if len(self.file.md5s) > 1:
-            self._in_parts(self._send_part)
-            return
-        with self._body(0) as body:
-            self.client.put_object(Bucket=self.bucket, Key=self.key, Body=body, ContentMD5=self._md5(0))
+        with self._md5_in_requests():
+            try:
+                self._run("upload", str(self.file.source))
+            except (UnseekableStreamError, EOFError, FileNotFoundError) as error:
+                raise self._changed() from error
+            except ClientError as error:
+                if error_code(error) == "BadDigest":
+                    raise self._changed() from error
+                if error_code(error) != "NoSuchUpload":  # completed, and only the answer was lost; or absent
+                    raise
 
     def copy(self, source: str) -> None:
         """Let the store copy its object `source`, which has the bytes of the file.
 
         Raises:
-            NotCopiedError: it did something else.
+            NotCopiedError: the store did something else.
+            ClientError: as the store answers.
         """
-        origin: Any = {"Bucket": self.bucket, "Key": source}
-        if self.file.size <= MAX_COPY:
-            self.client.copy_object(Bucket=self.bucket, Key=self.key, CopySource=origin)
-            return
-
-        def copy_part(upload: str, number: int) -> str:
-            self._tell(0)
-            start, stop = self._span(number)
-            answer = self.client.upload_part_copy(
-                Bucket=self.bucket, Key=self.key, UploadId=upload, PartNumber=number + 1,
-                CopySource=origin, CopySourceRange=f"bytes={start}-{stop - 1}",
-            )  # fmt: skip
-            etag = answer["CopyPartResult"].get("ETag")
-            if etag is None:  # the embedded server takes such a request for an empty part
-                raise NotCopiedError
-            return etag
-
-        self._in_parts(copy_part)
-
-    def _in_parts(self, make: Callable[[str, int], str]) -> None:
-        """One upload of parts, which `make` makes; given up whole if one of them fails."""
-        upload = self.client.create_multipart_upload(Bucket=self.bucket, Key=self.key)["UploadId"]
-        numbers = range(len(self.file.md5s))
         try:
-            etags = self.crew.each_part(lambda number: make(upload, number), numbers)
-            self._complete(upload, etags)
-        except BaseException:
-            with contextlib.suppress(ClientError, BotoCoreError, SpinneretError):  # what failed first is what counts
-                self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=upload)
-            raise
+            self._run("copy", {"Bucket": self.bucket, "Key": source}, threshold=MAX_COPY + 1)
+        except KeyError as error:  # the embedded server takes the copy of a part for an empty part
+            raise NotCopiedError from error
 
-    def _complete(self, upload: str, etags: list[str]) -> None:
-        parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
+    def _changed(self) -> UnavailableError:
+        return UnavailableError(f"{self.file.source} changed while it was published: try again")
+
+    def _run(self, operation: Literal["upload", "copy"], source: str | dict[str, str], threshold: int = 0) -> None:
+        part = part_size(self.file.size)
+        config = TransferConfig(multipart_threshold=threshold or part + 1, multipart_chunksize=part, max_concurrency=4)
+        with create_transfer_manager(self.client, config, _Files(self.file.size)) as manager:
+            getattr(manager, operation)(source, self.bucket, self.key, subscribers=[_Progress(self)]).result()
+
+    @contextmanager
+    def _md5_in_requests(self) -> Iterator[None]:
+        """Let each request for this key carry the md5 of its part."""
+        events, handler = self.client.meta.events, self._add_md5
+        names = [f"provide-client-params.s3.{operation}" for operation in ("PutObject", "UploadPart")]
+        for name in names:
+            events.register(name, handler, self.key + name)
         try:
-            self.client.complete_multipart_upload(
-                Bucket=self.bucket, Key=self.key, UploadId=upload, MultipartUpload={"Parts": parts}
-            )
-        except ClientError as error:
-            if error_code(error) != "NoSuchUpload":  # it was completed and only the answer got lost, or it is not there
-                raise
+            yield
+        finally:
+            for name in names:
+                events.unregister(name, handler, self.key + name)
 
-    def _send_part(self, upload: str, number: int) -> str:
-        with self._body(number) as body:
-            answer = self.client.upload_part(
-                Bucket=self.bucket, Key=self.key, UploadId=upload, PartNumber=number + 1,
-                Body=body, ContentMD5=self._md5(number),
-            )  # fmt: skip
-        return answer["ETag"]
-
-    @contextlib.contextmanager
-    def _body(self, number: int) -> Iterator["_Part"]:
-        """The bytes of one part; a failure while the file is another than it was is explained as that."""
-        start, stop = self._span(number)
-        try:
-            with _Part(self.file, start, stop, self._tell) as body:
-                yield body
-        except (ClientError, BotoCoreError, EOFError, FileNotFoundError) as error:
-            self.crew.go_on()
-            if self._has_changed(number):
-                raise UnavailableError(f"{self.file.source} changed while it was published: try again") from error
-            raise
-
-    def _tell(self, more: int) -> None:
-        self.crew.go_on()
-        self.on_bytes(more)
-
-    def _span(self, number: int) -> tuple[int, int]:
-        step = part_size(self.file.size)
-        return number * step, min((number + 1) * step, self.file.size)
-
-    def _md5(self, number: int) -> str:
-        return base64.b64encode(self.file.md5s[number]).decode()
-
-    def _has_changed(self, number: int) -> bool:
-        digest = hashlib.md5(usedforsecurity=False)
-        with (
-            contextlib.suppress(EOFError, FileNotFoundError),
-            _Part(self.file, *self._span(number), lambda _: None) as part,
-        ):
-            while block := part.read(_BLOCK):
-                digest.update(block)
-        return digest.digest() != self.file.md5s[number]
+    def _add_md5(self, params: dict[str, Any], **_: object) -> None:
+        if params["Key"] == self.key:
+            params["ContentMD5"] = base64.b64encode(self.file.md5s[params.get("PartNumber", 1) - 1]).decode()
 
 
-class _Part(io.FileIO):
-    """The bytes of a file from `start` to `stop`, as botocore wants a body; tells of what is read, and read anew."""
+class _Files(OSUtils):
+    """Opens the file to send as one that must not become shorter than `size`: the store would wait for the rest."""
 
-    def __init__(self, file: ScannedFile, start: int, stop: int, tell: Callable[[int], None]) -> None:
-        super().__init__(file.source)
-        self._start, self._stop, self._at, self._tell = start, stop, start, tell
-        self._is_short = False
-        super().seek(start)
+    def __init__(self, size: int) -> None:
+        self._size = size
 
-    def __len__(self) -> int:
-        return self._stop - self._start
+    def open(self, filename: str, mode: str) -> "_File":
+        """The file, opened by s3transfer once per part."""
+        return _File(filename, self._size)
+
+
+class _File(io.FileIO):
+    def __init__(self, filename: str, size: int) -> None:
+        super().__init__(filename)
+        self._size = size
 
     def read(self, size: int | None = -1) -> bytes:
-        """The next bytes, and more of them than the 16 KiB at a time that http.client asks for.
-
-        Raises:
-            EOFError: the file has become shorter.
-        """
-        left = self._stop - self._at
-        data = super().read(left if size is None or size < 0 else min(left, max(size, _BLOCK)))
-        self._is_short = bool(left and not data)
-        self._check()
-        self._at += len(data)
-        self._tell(len(data))
+        """The next bytes; EOFError where the file has become shorter."""
+        data = super().read(-1 if size is None else size)
+        if size and not data:
+            self._check()
         return data
 
-    def seek(self, place: int, whence: int = 0) -> int:
-        """Go to `place` (counted from `start`), to send from there again; botocore asks for no other `whence`.
-
-        What raises here ends the tries; what raises while the body is sent would be tried again.
-        """
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to another place, to send again from there; what raises here ends the tries of botocore."""
         self._check()
-        back = self._start + place - self._at
-        self._tell(back)
-        self._at += back
-        super().seek(self._at)
-        return place
-
-    def tell(self) -> int:
-        """Where it is, counted from `start`."""
-        return self._at - self._start
+        return super().seek(offset, whence)
 
     def _check(self) -> None:
-        if self._is_short:
+        if os.fstat(self.fileno()).st_size < self._size:
             raise EOFError(f"{self.name!r} has become shorter")
+
+
+class _Progress(BaseSubscriber):
+    """Reports the bytes that went out; what `crew.go_on` raises ends the transfer."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def on_queued(self, future: Any, **_: object) -> None:
+        """State the size as scanned, by which the parts' md5 were computed."""
+        future.meta.provide_transfer_size(self._sender.file.size)
+
+    def on_progress(self, future: Any, bytes_transferred: int, **_: object) -> None:
+        """Called by several threads; a negative number is sent again."""
+        self._sender.crew.go_on()
+        self._sender.on_bytes(bytes_transferred)
