@@ -122,7 +122,7 @@ def plan(  # noqa: PLR0913 the six groups
     It makes the stages before training, which the run takes over. `release` is not looked at: nothing is published.
     """
     made = make_corpus.fn(corpus)
-    base = make_base_model.fn(made, model, training.seed)
+    base = make_base_model(made, model, training.seed, as_task=False)
     blocks = make_tokens.fn(made, base, tokens, training)
     report = make_report.fn(made, blocks, corpus.num_documents)
     planned = make_plan(made, base, blocks, report, training)

@@ -7,12 +7,11 @@ Face's own cache.
 """
 
 import re
-from functools import partial
 from pathlib import Path
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import content_key, retry_can_help
 from tasks.corpus import make_corpus
 from tasks.dataset import read_jsonl_documents
 from tasks.errors import InputError
@@ -27,44 +26,50 @@ from tasks.parameters import (
 from tasks.references import Base, Corpus, ModelReference
 from tasks.release import fetch_release, find_version, latest
 from tasks.settings import find_file
-from tasks.stage_log import make_and_tell
+from tasks.stage import RETRIED, stage
 
 VERSION = 1
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-def base_key(corpus: Corpus, model: ModelParameters, seed: int) -> str | None:
-    """The key of a preset's folder: preset, the texts of its tokenizer and the seed of its weights; else None.
+def base_key(corpus_sha256: str, model: ModelParameters, seed: int) -> str:
+    """The key of a preset's folder: preset, the texts of its tokenizer and the seed of its weights.
 
     InputError where another type of model is asked for than the preset is.
     """
-    if model.name not in SCRATCH_PRESETS:
-        return None
     if model.type != "GPT-NEO":
         raise InputError(
             f"--model.name {model.name} is a GPT-Neo model, but --model.type is {model.type!r}; leave it out."
         )
-    return digest("base", VERSION, model.name, corpus.sha256, seed)
+    return digest("base", VERSION, model.name, corpus_sha256, seed)
 
 
-@task(
-    name="make base model",
-    cache_policy=content_key(Base, base_key),
-    persist_result=True,
-    result_serializer="json",
-    retries=2,
-    retry_delay_seconds=[2, 5],
-    retry_condition_fn=retry_can_help,
-    retry_jitter_factor=0.5,
-)
-def make_base_model(corpus: Corpus, model: ModelParameters, seed: int) -> ModelReference:
-    """Build a preset (once for each corpus and seed), or find the model that is named."""
-    key = base_key(corpus, model, seed)
-    if key is None:
-        found = find_model(model)
-        print(f"base model: {found.name} ({found.sha256[:12]})")
-        return found
-    base = make_and_tell(Base, key, partial(_fill, model.name, corpus, seed), model=model.name)
+@stage(Base, "make base model", lambda corpus, model, seed: base_key(corpus.sha256, model, seed), **RETRIED)
+def make_preset(folder: Path, corpus: Corpus, model: ModelParameters, seed: int) -> Facts:
+    """Build a preset: a tokenizer trained on the corpus, and random weights."""
+    from tasks.modeling.base_models import build_from_scratch
+
+    texts = read_jsonl_documents(corpus.folder / "train.jsonl")
+    parameters, vocabulary = build_from_scratch(model.name, texts, folder, seed=seed)
+    return {"parameters": parameters, "vocabulary": vocabulary}
+
+
+@task(name="find base model", cache_policy=NO_CACHE, persist_result=False, **RETRIED)
+def find_base_model(model: ModelParameters) -> ModelReference:
+    """Find the model that a hub id, a folder or a release names."""
+    found = find_model(model)
+    print(f"base model: {found.name} ({found.sha256[:12]})")
+    return found
+
+
+def make_base_model(corpus: Corpus, model: ModelParameters, seed: int, *, as_task: bool = True) -> ModelReference:
+    """Build a preset (once per corpus and seed), or find the model that is named.
+
+    `as_task`: as a Prefect task of the flow that calls this; without, no server is needed.
+    """
+    if model.name not in SCRATCH_PRESETS:
+        return (find_base_model if as_task else find_base_model.fn)(model)
+    base = (make_preset if as_task else make_preset.fn)(corpus, model, seed)
     return ModelReference.in_folder(
         base.folder, name=model.name, type=model.type, sha256=base.sha256, preset=model.name
     )
@@ -75,7 +80,7 @@ def find_sampled_model(model: ModelParameters, release: ReleaseParameters) -> Mo
     if model.name == "latest":
         return find_model(ModelParameters(name=latest(release), type=model.type))
     if model.name in SCRATCH_PRESETS:
-        return make_base_model.fn(make_corpus.fn(CorpusParameters()), model, TrainingParameters().seed)
+        return make_base_model(make_corpus.fn(CorpusParameters()), model, TrainingParameters().seed, as_task=False)
     return find_model(model)
 
 
@@ -105,11 +110,3 @@ def model_digest(model: ModelParameters) -> str:
     """The `sha256` of what `find_model` finds; no release is fetched for it."""
     named = "@" in model.name and not find_file(model.name).is_dir()
     return find_version(model.name) if named else find_model(model).sha256
-
-
-def _fill(preset: str, corpus: Corpus, seed: int, folder: Path) -> Facts:
-    from tasks.modeling.base_models import build_from_scratch
-
-    texts = read_jsonl_documents(corpus.folder / "train.jsonl")
-    parameters, vocabulary = build_from_scratch(preset, texts, folder, seed=seed)
-    return {"parameters": parameters, "vocabulary": vocabulary}

@@ -6,7 +6,7 @@ that change the output, the stage's version; never a path or a time). What it le
 whose files are missing or altered is a miss.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,8 +20,10 @@ from prefect.results import ResultStore, get_result_store
 
 from tasks.errors import SpinneretError, UnavailableError
 from tasks.logs import STORY
-from tasks.references import Reference
-from tasks.stage_log import cached_line
+from tasks.references import Base, Reference
+
+_NAMES = {"base": "base model", "heldout": "held out"}
+"""Stages whose name in the log is not that of their folder."""
 
 
 @dataclass
@@ -29,36 +31,47 @@ class ContentKey(CachePolicy):
     """Prefect's cache key of a stage is its content key, and is honoured only while the stage's folder is whole."""
 
     kind: type[Reference] | None = None
-    key_of: Callable[..., str | None] | None = None
+    key_of: Callable[..., str] | None = None
 
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str | None:
-        """The key, or None where there is nothing to cache (or bad input, which the task itself then reports)."""
+        """The name of the result's record; None where the input is bad, which the task itself then reports."""
         assert self.kind is not None and self.key_of is not None  # noqa: PT018
         try:
             key = self.key_of(**inputs)
         except SpinneretError:
             return None
-        if key is None:
-            return None
         record = f"{self.kind.stage}-{key}"
         found = self.kind.find(key)
         if found is None:
             _forget(get_result_store(), record)
-        elif get_result_store().exists(record):
-            self._tell(found, getattr(inputs.get("model"), "name", None))
+        elif get_result_store().exists(record) and STORY.first((found.stage, found.key)):
+            get_run_logger().info(cached_line(found, model_name(inputs)))
         return record
 
-    @staticmethod
-    def _tell(found: Reference, model: str | None) -> None:
-        if STORY.first((found.stage, found.key)):
-            get_run_logger().info(cached_line(found, model))
 
-
-def content_key(kind: type[Reference], key_of: Callable[..., str | None]) -> ContentKey:
+def content_key(kind: type[Reference], key_of: Callable[..., str]) -> ContentKey:
     """The policy of a stage that leaves a `kind` of reference; `key_of` takes the same arguments as the task."""
     return ContentKey(kind=kind, key_of=key_of)
+
+
+def model_name(inputs: Mapping[str, Any]) -> str | None:
+    """The name of the model that a stage works on; None where it works on none."""
+    return getattr(inputs.get("model"), "name", None)
+
+
+def cached_line(found: Reference, model: str | None) -> str:
+    """The log line of a stage whose folder was there."""
+    return line(found, model, "cached, ")
+
+
+def line(made: Reference, model: str | None, prefix: str = "") -> str:
+    """The log line of a stage: its name and counts, and the model that it is about."""
+    name, described = _NAMES.get(made.stage, made.stage), made.describe()
+    if model is not None:
+        described = f"{model}, {described}" if isinstance(made, Base) else f"{described}, by {model}"
+    return f"{name}: {prefix}{described}"
 
 
 def _forget(store: ResultStore, record: str) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import content_key
 from tasks.corpus import load_templates
 from tasks.dataset import read_jsonl_documents
 from tasks.evaluation import run_figures
@@ -28,33 +27,43 @@ from tasks.references import Comparison, Corpus, Report
 from tasks.report import read_report
 from tasks.run_artifacts import show
 from tasks.samples import read_prompts, read_samples
-from tasks.stage_log import make_and_tell
+from tasks.stage import stage
 
 VERSION = 1
 
 
 def comparison_key(
-    contenders: tuple[Contender, ...], corpus: Corpus, report: Report, release: ReleaseParameters
+    contenders: tuple[Contender, ...], corpus_sha256: str, report_sha256: str, release: ReleaseParameters
 ) -> str:
     """The key: what the contenders wrote and lost, their names, the corpus, and the limits of the gate."""
     of_each = [(one.role, _name(one), one.samples.sha256, one.heldout.sha256) for one in contenders]
     return digest(
-        "comparison", VERSION, of_each, corpus.sha256, report.sha256, release.gate, _guards(release).model_dump()
+        "comparison", VERSION, of_each, corpus_sha256, report_sha256, release.gate, _guards(release).model_dump()
     )
 
 
-@task(
-    name="compare models",
-    cache_policy=content_key(Comparison, comparison_key),
-    persist_result=True,
-    result_serializer="json",
+@stage(
+    Comparison,
+    "compare models",
+    lambda contenders, corpus, report, release: comparison_key(contenders, corpus.sha256, report.sha256, release),
 )
 def compare_models(
-    contenders: tuple[Contender, ...], corpus: Corpus, report: Report, release: ReleaseParameters
-) -> Comparison:
+    folder: Path, contenders: tuple[Contender, ...], corpus: Corpus, report: Report, release: ReleaseParameters
+) -> Facts:
     """Measure the contenders, and decide whether the challenger may become the champion."""
-    key = comparison_key(contenders, corpus, report, release)
-    return make_and_tell(Comparison, key, partial(_fill, contenders, corpus, report, release))
+    floor = read_report(report).floor
+    figures = run_figures.run_figures(
+        [_measured(one) for one in contenders],
+        read_prompts(contenders[1].samples),
+        [(one["prompt"], one["seed"]) for one in read_samples(contenders[1].samples)],
+        templates=load_templates(corpus),
+        train=partial(_training_documents, corpus),
+        floor=floor.nats_per_document if floor.kind == "exact" else None,
+        guards=_guards(release),
+        gate=release.gate,
+    )
+    (folder / "comparison.json").write_text(figures.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return {"promote": figures.verdict.promote, "opponent": figures.verdict.opponent}
 
 
 @task(name="show comparison", cache_policy=NO_CACHE, persist_result=False)
@@ -74,24 +83,6 @@ def show_comparison(comparison: Comparison) -> None:
 def read_figures(comparison: Comparison) -> RunFigures:
     """What was measured, and the verdict."""
     return RunFigures.model_validate_json((comparison.folder / "comparison.json").read_bytes())
-
-
-def _fill(
-    contenders: tuple[Contender, ...], corpus: Corpus, report: Report, release: ReleaseParameters, folder: Path
-) -> Facts:
-    floor = read_report(report).floor
-    figures = run_figures.run_figures(
-        [_measured(one) for one in contenders],
-        read_prompts(contenders[1].samples),
-        [(one["prompt"], one["seed"]) for one in read_samples(contenders[1].samples)],
-        templates=load_templates(corpus),
-        train=partial(_training_documents, corpus),
-        floor=floor.nats_per_document if floor.kind == "exact" else None,
-        guards=_guards(release),
-        gate=release.gate,
-    )
-    (folder / "comparison.json").write_text(figures.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return {"promote": figures.verdict.promote, "opponent": figures.verdict.opponent}
 
 
 def _measured(one: Contender) -> run_figures.Contender:

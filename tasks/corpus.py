@@ -7,15 +7,12 @@ sources, not of their names or times.
 
 import json
 from collections.abc import Callable, Iterator
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self
 
-from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from tasks.caching import content_key, retry_can_help
 from tasks.dataset import DOCUMENT_SUFFIXES, Counts, file_digest, prepare, read_documents, share_out
 from tasks.errors import InputError, UnavailableError
 from tasks.folders import Facts, digest
@@ -23,7 +20,7 @@ from tasks.parameters import CorpusParameters
 from tasks.references import Corpus
 from tasks.sources import find_source
 from tasks.spintax import Pair, Template, choose_pairs, parse_templates, read_templates
-from tasks.stage_log import make_and_tell
+from tasks.stage import RETRIED, stage
 
 VERSION = 2
 TEMPLATE_SUFFIXES = (".spintax", ".md", ".markdown")
@@ -81,20 +78,23 @@ def corpus_key(corpus: CorpusParameters) -> str:
     return digest("corpus", VERSION, sources, corpus.model_dump(exclude={"source", "template"}))
 
 
-@task(
-    name="make corpus",
-    cache_policy=content_key(Corpus, corpus_key),
-    persist_result=True,
-    result_serializer="json",
-    retries=2,
-    retry_delay_seconds=[2, 5],
-    retry_condition_fn=retry_can_help,
-    retry_jitter_factor=0.5,
-)
-def make_corpus(corpus: CorpusParameters) -> Corpus:
-    """Draw from the templates, read own text, deduplicate, shuffle and split."""
-    key = corpus_key(corpus)
-    return make_and_tell(Corpus, key, partial(_fill, corpus, key))
+@stage(Corpus, "make corpus", corpus_key, **RETRIED)
+def make_corpus(folder: Path, corpus: CorpusParameters) -> Facts:
+    """Draw from the templates, read the text, deduplicate, shuffle and split.
+
+    UnavailableError where a source was changed meanwhile.
+    """
+    before = corpus_key(corpus)
+    templates, tables = _sources(corpus)
+    pairs = _held_out_pairs(corpus, templates)
+    taken = [0] * (len(templates) + len(tables))
+    held_out = _holder(templates, pairs) if corpus.split == "combination" else None
+    counts = prepare(_documents(corpus, templates, tables, taken), folder, corpus, held_out=held_out)
+    made_of = CorpusSources(sources=_describe_sources(templates, tables, taken), split=corpus.split, pairs=pairs)
+    (folder / "sources.json").write_text(made_of.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    if corpus_key(corpus) != before:
+        raise UnavailableError("corpus.source was changed while the corpus was made of it: try again")
+    return _facts(counts, [] if tables else templates)
 
 
 def check_sources(corpus: CorpusParameters) -> None:
@@ -123,19 +123,6 @@ def read_stored_templates(path: Path) -> list[Template]:
     """The templates in a `templates.json`; none where the file is not there."""
     stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     return [Template.parse(entry["template"], name=entry["name"]) for entry in stored]
-
-
-def _fill(corpus: CorpusParameters, key: str, folder: Path) -> Facts:
-    templates, tables = _sources(corpus)
-    pairs = _held_out_pairs(corpus, templates)
-    taken = [0] * (len(templates) + len(tables))
-    held_out = _holder(templates, pairs) if corpus.split == "combination" else None
-    counts = prepare(_documents(corpus, templates, tables, taken), folder, corpus, held_out=held_out)
-    made_of = CorpusSources(sources=_describe_sources(templates, tables, taken), split=corpus.split, pairs=pairs)
-    (folder / "sources.json").write_text(made_of.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    if corpus_key(corpus) != key:
-        raise UnavailableError("corpus.source was changed while the corpus was made of it: try again")
-    return _facts(counts, [] if tables else templates)
 
 
 def _facts(counts: Counts, templates: list[Template]) -> Facts:

@@ -60,7 +60,7 @@ def finetune_elsewhere(  # noqa: PLR0913 what `finetune` takes
     A run of it that is under way for the same weights is waited for instead of another one being started: so a retry
     of this run takes up what it had begun. Whatever ends this task before (a cancellation, a Ctrl-C) cancels that run.
     """
-    key = weights_key(tokens, base, training)
+    key = weights_key(tokens.sha256, base.sha256, training)
     if not_before is not None:
         forget(Weights, key, release, not_before)
     found = obtain(Weights, key, release)
@@ -84,7 +84,7 @@ def finetune_elsewhere(  # noqa: PLR0913 what `finetune` takes
 )
 def fetch_inputs(tokens: TokenBlocks, base: ModelReference, release: ReleaseParameters) -> None:
     """On the worker that fine-tunes: bring tokens and base model here, unless they are."""
-    obtain_same(tokens, release)
+    obtain_same(TokenBlocks, tokens.key, tokens.sha256, release)
     obtain_model(base, release)
 
 

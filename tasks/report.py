@@ -4,13 +4,11 @@ What comes in: the corpus, its tokens and the corpus parameters. What it leaves:
 same figures as text in the log, and as a Markdown artifact in the UI.
 """
 
-from functools import partial
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import content_key
 from tasks.corpus import CorpusSources
 from tasks.dataset import document_digest, read_jsonl_documents
 from tasks.evaluation import corpus_report
@@ -18,7 +16,7 @@ from tasks.evaluation.corpus_report import CorpusReport, Counts, Source, Split, 
 from tasks.folders import Facts, digest
 from tasks.references import Corpus, Report, TokenBlocks
 from tasks.run_artifacts import show
-from tasks.stage_log import make_and_tell
+from tasks.stage import stage
 
 VERSION = 1
 
@@ -28,31 +26,9 @@ def report_key(corpus: Corpus, tokens: TokenBlocks, asked: int) -> str:
     return digest("report", VERSION, corpus.model_dump(exclude={"key"}), tokens.model_dump(exclude={"key"}), asked)
 
 
-@task(
-    name="make report",
-    cache_policy=content_key(Report, report_key),
-    persist_result=True,
-    result_serializer="json",
-)
-def make_report(corpus: Corpus, tokens: TokenBlocks, asked: int) -> Report:
-    """Work the figures out; `asked` is how many documents were to be drawn from the templates."""
-    return make_and_tell(Report, report_key(corpus, tokens, asked), partial(_fill, corpus, tokens, asked))
-
-
-@task(name="show report", cache_policy=NO_CACHE, persist_result=False)
-def show_report(made: Report) -> None:
-    """Show the report in the log and in the UI, in every run."""
-    report = read_report(made)
-    print(f"report: the corpus in figures\n{report_text(report)}")
-    show("corpus-report", report_markdown(report), "What the corpus is, and its loss floor")
-
-
-def read_report(report: Report) -> CorpusReport:
-    """The figures of a report."""
-    return CorpusReport.model_validate_json((report.folder / "report.json").read_bytes())
-
-
-def _fill(corpus: Corpus, tokens: TokenBlocks, asked: int, folder: Path) -> Facts:
+@stage(Report, "make report", report_key)
+def make_report(folder: Path, corpus: Corpus, tokens: TokenBlocks, asked: int) -> Facts:
+    """Compute the figures; `asked` is how many documents were to be drawn from the templates."""
     made_of = CorpusSources.of(corpus)
     templates = made_of.templates()
     ready_made = tokens.longest_document is None
@@ -71,6 +47,19 @@ def _fill(corpus: Corpus, tokens: TokenBlocks, asked: int, folder: Path) -> Fact
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     exact = report.floor.kind == "exact"
     return {"floor": report.floor.nats_per_token if exact else None, "warnings": len(report.warnings)}
+
+
+@task(name="show report", cache_policy=NO_CACHE, persist_result=False)
+def show_report(made: Report) -> None:
+    """Show the report in the log and in the UI, in every run."""
+    report = read_report(made)
+    print(f"report: the corpus in figures\n{report_text(report)}")
+    show("corpus-report", report_markdown(report), "What the corpus is, and its loss floor")
+
+
+def read_report(report: Report) -> CorpusReport:
+    """The figures of a report."""
+    return CorpusReport.model_validate_json((report.folder / "report.json").read_bytes())
 
 
 def _shuffled(document: str) -> bytes:

@@ -6,14 +6,12 @@ sample with its prompt and seed, and `prompts.json`, each prompt with its flags.
 """
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import content_key
 from tasks.corpus import load_templates
 from tasks.evaluation.comparison import Pair, list_markdown
 from tasks.evaluation.prompts import NO_ROOM, Prompt, choose_prompts
@@ -24,36 +22,47 @@ from tasks.parameters import SamplingParameters
 from tasks.references import Corpus, ModelReference, Samples
 from tasks.run_artifacts import show
 from tasks.spintax import Template
-from tasks.stage_log import make_and_tell
+from tasks.stage import stage
 
 VERSION = 3
 
 
-def samples_key(model: ModelReference, corpus: Corpus, sampling: SamplingParameters) -> str:
+def samples_key(model_sha256: str, corpus_sha256: str, sampling: SamplingParameters) -> str:
     """The key of the samples: the model, the sampling parameters, and the corpus that they are checked against."""
-    return digest("samples", VERSION, model.sha256, corpus.sha256, sampling.model_dump())
+    return digest("samples", VERSION, model_sha256, corpus_sha256, sampling.model_dump())
 
 
-@task(
-    name="make samples",
-    cache_policy=content_key(Samples, samples_key),
-    persist_result=True,
-    result_serializer="json",
-)
-def make_samples(model: ModelReference, corpus: Corpus, sampling: SamplingParameters) -> Samples:
-    """Let the model write on each prompt."""
-    key = samples_key(model, corpus, sampling)
-    made = make_and_tell(Samples, key, partial(_fill, model, corpus, sampling), model=model.name)
-    for sample in read_samples(made):
+def _log_samples(samples: list[dict[str, Any]]) -> None:
+    for sample in samples:
         print(f"samples: {sample['prompt']!r} -> {sample['text']!r}")
-    return made
+
+
+@stage(
+    Samples,
+    "make samples",
+    lambda model, corpus, sampling: samples_key(model.sha256, corpus.sha256, sampling),
+    log_more=lambda made: _log_samples(read_samples(made)),
+)
+def make_samples(folder: Path, model: ModelReference, corpus: Corpus, sampling: SamplingParameters) -> Facts:
+    """Let the model write on each prompt."""
+    from tasks.modeling.generation import generate_where_it_fits, has_room
+    from tasks.modeling.happy import TunableGeneration
+
+    templates = load_templates(corpus)
+    held_out = heldout_documents(corpus, sampling.held_out_prompts)
+    prompts = choose_prompts(sampling.prompts, held_out, templates)
+    generator = TunableGeneration(model.type, model.load_from, revision=model.revision)
+    samples = [one.as_dict() for one in generate_where_it_fits(generator, [one.text for one in prompts], sampling)]
+    told = [one if has_room(generator, one.text, sampling) else one.flagged(NO_ROOM) for one in prompts]
+    (folder / "samples.json").write_text(json_text(samples), encoding="utf-8")
+    (folder / "prompts.json").write_text(json_text([vars(one) for one in told]), encoding="utf-8")
+    return {"count": len(samples), "valid": count_valid(samples, templates)}
 
 
 @task(name="show samples", cache_policy=NO_CACHE, persist_result=False)
 def show_samples(model: str, samples: list[dict[str, Any]]) -> None:
     """Show the samples of one model in the log and in the UI."""
-    for sample in samples:
-        print(f"samples: {sample['prompt']!r} -> {sample['text']!r}")
+    _log_samples(samples)
     pairs = [(sample["prompt"], sample["text"]) for sample in samples]
     show("samples", list_markdown(pairs), f"Samples of {model}")
 
@@ -89,18 +98,3 @@ def write_samples(model: ModelReference, sampling: SamplingParameters) -> list[d
 def count_valid(samples: list[dict[str, Any]], templates: list[Template]) -> int | None:
     """How many samples are sentences of the templates; None where there is no template."""
     return sum(valid_documents([sample["document"] for sample in samples], templates)) if templates else None
-
-
-def _fill(model: ModelReference, corpus: Corpus, sampling: SamplingParameters, folder: Path) -> Facts:
-    from tasks.modeling.generation import generate_where_it_fits, has_room
-    from tasks.modeling.happy import TunableGeneration
-
-    templates = load_templates(corpus)
-    held_out = heldout_documents(corpus, sampling.held_out_prompts)
-    prompts = choose_prompts(sampling.prompts, held_out, templates)
-    generator = TunableGeneration(model.type, model.load_from, revision=model.revision)
-    samples = [one.as_dict() for one in generate_where_it_fits(generator, [one.text for one in prompts], sampling)]
-    told = [one if has_room(generator, one.text, sampling) else one.flagged(NO_ROOM) for one in prompts]
-    (folder / "samples.json").write_text(json_text(samples), encoding="utf-8")
-    (folder / "prompts.json").write_text(json_text([vars(one) for one in told]), encoding="utf-8")
-    return {"count": len(samples), "valid": count_valid(samples, templates)}

@@ -61,20 +61,20 @@ def obtain(kind: type[R], key: str, release: ReleaseParameters) -> R | None:
     return kind.find(key)
 
 
-def obtain_same(reference: R, release: ReleaseParameters) -> None:
-    """Bring the folder of a reference that another machine made to this one; errors as of `obtain`.
+def obtain_same(kind: type[Reference], key: str, sha256: str, release: ReleaseParameters) -> None:
+    """Bring the folder of a key that another machine made to this one; errors as of `obtain`.
 
     InputError too, where it is nowhere.
     """
-    found = obtain(type(reference), reference.key, release)
+    found = obtain(kind, key, release)
     if found is None:
         raise InputError(
-            f"{reference.stage} {reference.key[:12]} is neither on this machine nor in {release.destination}; let "
+            f"{kind.stage} {key[:12]} is neither on this machine nor in {release.destination}; let "
             "release.destination name an object store that both machines reach (s3://bucket/prefix), and run again"
         )
-    if found.sha256 != reference.sha256:
+    if found.sha256 != sha256:
         raise InputError(
-            f"{reference.folder} has other content than where it was made; remove it, there or here, and run again"
+            f"{found.folder} has other content than where it was made; remove it, there or here, and run again"
         )
 
 
@@ -97,7 +97,7 @@ def share_model(model: ModelReference, release: ReleaseParameters) -> None:
 def obtain_model(model: ModelReference, release: ReleaseParameters) -> None:
     """Bring a base model that another machine shared to this one; errors as of `obtain_same`."""
     if model.preset_key is not None:
-        obtain_same(Base.model_construct(key=model.preset_key, sha256=model.sha256), release)
+        obtain_same(Base, model.preset_key, model.sha256, release)
     elif _is_release(model):
         fetch_release(f"{model.name.rpartition('@')[0]}@{model.sha256}")
 

@@ -7,7 +7,6 @@ nothing lost: each document's tokens and its end-of-text token are in exactly on
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import content_key
 from tasks.dataset import (
     BlockArray,
     Row,
@@ -37,7 +35,7 @@ from tasks.folders import Facts, digest
 from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.references import Corpus, ModelReference, TokenBlocks
 from tasks.settings import find_file
-from tasks.stage_log import make_and_tell
+from tasks.stage import stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,31 +47,33 @@ PREVIEWED = 20
 """Documents in the preview."""
 
 
-def tokens_key(corpus: Corpus, base: ModelReference, tokens: TokenParameters, training: TrainingParameters) -> str:
+def tokens_key(corpus_sha256: str, base_sha256: str, tokens: TokenParameters, training: TrainingParameters) -> str:
     """The key of the blocks: the corpus's and the model's content and the block size."""
     loaded = None
     if training.load_preprocessed_data:
         loaded = file_digest(find_file(training.load_preprocessed_data_path))
-    return digest("tokens", VERSION, corpus.sha256, base.sha256, tokens.block_size, loaded)
+    return digest("tokens", VERSION, corpus_sha256, base_sha256, tokens.block_size, loaded)
 
 
-@task(
-    name="make tokens",
-    cache_policy=content_key(TokenBlocks, tokens_key),
-    persist_result=True,
-    result_serializer="json",
-)
-def make_tokens(
-    corpus: Corpus, base: ModelReference, tokens: TokenParameters, training: TrainingParameters
-) -> TokenBlocks:
-    """Tokenize and pack the corpus, or take the blocks of a preprocessed file."""
-    fill = partial(_fill_from_file, base, training) if training.load_preprocessed_data else None
-    fill = fill or partial(_fill_from_corpus, corpus, base, tokens, training.preprocessing_processes)
-    made = make_and_tell(TokenBlocks, tokens_key(corpus, base, tokens, training), fill)
+def _warn_of_few_blocks(made: TokenBlocks) -> None:
     warning = block_size_warning(made.train_blocks, block_size=made.block_size)
     if warning:
         print(f"tokens: warning: {warning}")
-    return made
+
+
+@stage(
+    TokenBlocks,
+    "make tokens",
+    lambda corpus, base, tokens, training: tokens_key(corpus.sha256, base.sha256, tokens, training),
+    log_more=_warn_of_few_blocks,
+)
+def make_tokens(
+    folder: Path, corpus: Corpus, base: ModelReference, tokens: TokenParameters, training: TrainingParameters
+) -> Facts:
+    """Tokenize and pack the corpus, or take the blocks of a preprocessed file."""
+    if training.load_preprocessed_data:
+        return _blocks_of_file(base, training, folder)
+    return _blocks_of_corpus(corpus, base, tokens, training.preprocessing_processes, folder)
 
 
 @task(name="save preprocessed data", cache_policy=NO_CACHE, persist_result=False)
@@ -99,7 +99,7 @@ def _stream_rows(tokens: TokenBlocks, split: str) -> Iterator[Row]:
     return stream_rows(blocks, block_size=tokens.block_size, pad_token_id=int(header["pad_token_id"]))
 
 
-def _fill_from_corpus(
+def _blocks_of_corpus(
     corpus: Corpus, base: ModelReference, tokens: TokenParameters, processes: int, folder: Path
 ) -> Facts:
     """Tokenize once, into a run of ids on disk; the block size, and so the blocks, come from the lengths in it."""
@@ -143,7 +143,7 @@ def _tokenize_into(run: TokenRun, documents: Path, tokenizer: Any, processes: in
             run.add(ids, lengths)
 
 
-def _fill_from_file(base: ModelReference, training: TrainingParameters, folder: Path) -> Facts:
+def _blocks_of_file(base: ModelReference, training: TrainingParameters, folder: Path) -> Facts:
     """The blocks of a preprocessed file; what its labels leave out (pads) is left out."""
     from tasks.modeling.tokenization import load_positions, load_tokenizer
 

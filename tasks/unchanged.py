@@ -18,8 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.base_model import base_key, model_digest
 from tasks.caching import ASKS_STORE
 from tasks.corpus import corpus_key
-from tasks.parameters import ModelParameters, RunParameters
-from tasks.references import Corpus, ModelReference, TokenBlocks
+from tasks.parameters import SCRATCH_PRESETS, ModelParameters, RunParameters
 from tasks.release import ALIAS, latest
 from tasks.release_facts import gate_key
 from tasks.run_artifacts import show
@@ -121,31 +120,31 @@ def _changes(version: str, facts: Mapping[str, Any], told: RunParameters) -> Ite
         yield "the corpus"
     if not _is_same_base(version, made, told.model, training.seed):
         yield "the base model"
-    if tokens_key(made.corpus, made.base, told.tokens, training) != made.keys["tokens"]:
+    if tokens_key(made.corpus_sha256, made.base_sha256, told.tokens, training) != made.keys["tokens"]:
         yield "the cutting into tokens"
-    if weights_key(made.tokens, made.base, training) != made.keys["weights"]:
+    if weights_key(made.tokens_sha256, made.base_sha256, training) != made.keys["weights"]:
         yield "the training"
-    if samples_key(made.weights, made.corpus, told.sampling) != made.keys["samples"]:
+    if samples_key(made.weights_sha256, made.corpus_sha256, told.sampling) != made.keys["samples"]:
         yield "the sampling"
     if gate_key(told.release) != made.keys["gate"]:
         yield "the gate"
 
 
 class _Stated:
-    """Keys and digests that a release states, the digests as references: the key functions look at nothing else."""
+    """Keys and digests that a release states."""
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self.keys: dict[str, str | None] = {
             name: facts["keys"][name] for name in ("corpus", "base", "tokens", "weights", "samples", "gate")
         }
-        self.corpus = Corpus.model_construct(sha256=facts["corpus"]["sha256"])
-        self.tokens = TokenBlocks.model_construct(sha256=facts["tokens"]["sha256"])
-        self.base = ModelReference.model_construct(sha256=facts["base_model_sha256"])
-        self.weights = ModelReference.model_construct(sha256=facts["weights_sha256"])
+        self.corpus_sha256: str = facts["corpus"]["sha256"]
+        self.tokens_sha256: str = facts["tokens"]["sha256"]
+        self.base_sha256: str = facts["base_model_sha256"]
+        self.weights_sha256: str = facts["weights_sha256"]
 
 
 def _is_same_base(version: str, made: _Stated, model: ModelParameters, seed: int) -> bool:
-    key = base_key(made.corpus, model, seed)
+    key = base_key(made.corpus_sha256, model, seed) if model.name in SCRATCH_PRESETS else None
     if key is not None or made.keys["base"] is not None:
         return key == made.keys["base"]
-    return model_digest(model) in {made.base.sha256, version}
+    return model_digest(model) in {made.base_sha256, version}

@@ -8,15 +8,15 @@ In the UI the training shows its progress and its losses.
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import content_key
 from tasks.evaluation.losses import draw_losses, losses_markdown
 from tasks.folders import Facts, digest, list_files, remove_older
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
@@ -24,7 +24,7 @@ from tasks.provenance import provenance
 from tasks.references import ModelReference, Report, TokenBlocks, Weights
 from tasks.run_artifacts import show
 from tasks.settings import place_of
-from tasks.stage_log import make_and_tell
+from tasks.stage import stage
 from tasks.torchrun import train_together
 from tasks.training_job import Job, run_job
 from tasks.training_progress import Reporter
@@ -43,40 +43,71 @@ _CHANGES_NOTHING = {
 """Training parameters that belong to the tokens or to the checkpoints: they change no weight."""
 
 
-def weights_key(
-    tokens: TokenBlocks,
-    base: ModelReference,
-    training: TrainingParameters,
-    release: ReleaseParameters | None = None,
-    watched: SamplingParameters | None = None,
-) -> str:
+def weights_key(tokens_sha256: str, base_sha256: str, training: TrainingParameters) -> str:
     """The key of the weights: the blocks, the base model and each parameter that changes the training."""
-    return digest("weights", VERSION, tokens.sha256, base.sha256, training.model_dump(exclude=_CHANGES_NOTHING))
+    return digest("weights", VERSION, tokens_sha256, base_sha256, training.model_dump(exclude=_CHANGES_NOTHING))
 
 
-@task(
-    name="make weights",
-    cache_policy=content_key(Weights, weights_key),
-    persist_result=True,
-    result_serializer="json",
+def _job(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters) -> Job:
+    from tasks.modeling.devices import processes_everywhere
+
+    return Job(
+        key=weights_key(tokens.sha256, base.sha256, training),
+        tokens=tokens,
+        base=base,
+        training=training,
+        processes=processes_everywhere(training),
+        share_with=place_of(release.destination) if training.share_checkpoints else None,
+    )
+
+
+@contextmanager
+def _exclusive(
+    tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters
+) -> Iterator[None]:
+    """Let one process at a time train these weights; when they are whole, their checkpoints are removed."""
+    with _job(tokens, base, training, release).checkpoints() as checkpoints, checkpoints.exclusive():
+        yield
+        checkpoints.clear()
+
+
+@stage(
+    Weights,
+    "make weights",
+    lambda tokens, base, training: weights_key(tokens.sha256, base.sha256, training),
+    around=_exclusive,
 )
-def make_weights(
+def make_weights(  # noqa: PLR0913, PLR0917 the folder and five inputs
+    folder: Path,
     tokens: TokenBlocks,
     base: ModelReference,
     training: TrainingParameters,
     release: ReleaseParameters,
     watched: SamplingParameters,
-) -> Weights:
+) -> Facts:
     """Fine-tune the base model, from the last checkpoint if there is one; no retry, since what fails would fail again.
 
     `release` says where `training.share_checkpoints` copies checkpoints to, `watched` how the model writes at each
     measurement; neither changes the weights.
     """
+    from tasks.modeling.devices import choose_precision, processes_here
+
     job = _job(tokens, base, training, release).model_copy(update={"watched": watched})
-    with job.checkpoints() as checkpoints, checkpoints.exclusive():
-        made = make_and_tell(Weights, job.key, partial(_fill, job))
-        checkpoints.clear()
-    return made
+    recipe = job.recipe
+    print(
+        f"training: learning_rate={recipe.learning_rate:g} batch_size={recipe.batch_size} "
+        f"gradient_accumulation_steps={training.gradient_accumulation_steps} processes={job.processes} "
+        f"num_train_epochs={training.num_train_epochs:g} schedule={recipe.lr_scheduler_type} "
+        f"warmup_ratio={recipe.warmup_ratio:g} weight_decay={training.weight_decay:g} "
+        f"precision={choose_precision(training)} seed={training.seed}"
+    )
+    with Reporter() as reporter:
+        if job.processes > 1 or training.fsdp:
+            facts = train_together(job, folder, here=processes_here(training), tell=reporter.report)
+        else:
+            facts = run_job(job, folder, tell=reporter.report)
+    (folder / "environment.json").write_text(json.dumps(provenance(), indent=1) + "\n", encoding="utf-8")
+    return {**facts, "processes": job.processes, "model_sha256": digest(list_files(folder / "model"))}
 
 
 @task(name="forget weights", cache_policy=NO_CACHE, persist_result=False)
@@ -84,7 +115,7 @@ def forget_weights(
     tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, not_before: datetime
 ) -> None:
     """Remove the weights that were made before a time, so that they are made again."""
-    if remove_older(Weights.place(weights_key(tokens, base, training)), not_before):
+    if remove_older(Weights.place(weights_key(tokens.sha256, base.sha256, training)), not_before):
         print("weights: those of an earlier run are removed, to be made again")
 
 
@@ -108,36 +139,3 @@ def read_history(weights: Weights) -> list[dict[str, Any]]:
     """The entries of the history, in order: `step` and `eval_loss`, or `loss` with what belongs to it."""
     read: list[dict[str, Any]] = json.loads((weights.folder / "history.json").read_text(encoding="utf-8"))
     return read
-
-
-def _job(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters) -> Job:
-    from tasks.modeling.devices import processes_everywhere
-
-    return Job(
-        key=weights_key(tokens, base, training),
-        tokens=tokens,
-        base=base,
-        training=training,
-        processes=processes_everywhere(training),
-        share_with=place_of(release.destination) if training.share_checkpoints else None,
-    )
-
-
-def _fill(job: Job, folder: Path) -> Facts:
-    from tasks.modeling.devices import choose_precision, processes_here
-
-    training, recipe = job.training, job.recipe
-    print(
-        f"training: learning_rate={recipe.learning_rate:g} batch_size={recipe.batch_size} "
-        f"gradient_accumulation_steps={training.gradient_accumulation_steps} processes={job.processes} "
-        f"num_train_epochs={training.num_train_epochs:g} schedule={recipe.lr_scheduler_type} "
-        f"warmup_ratio={recipe.warmup_ratio:g} weight_decay={training.weight_decay:g} "
-        f"precision={choose_precision(training)} seed={training.seed}"
-    )
-    with Reporter() as reporter:
-        if job.processes > 1 or training.fsdp:
-            facts = train_together(job, folder, here=processes_here(training), tell=reporter.report)
-        else:
-            facts = run_job(job, folder, tell=reporter.report)
-    (folder / "environment.json").write_text(json.dumps(provenance(), indent=1) + "\n", encoding="utf-8")
-    return {**facts, "processes": job.processes, "model_sha256": digest(list_files(folder / "model"))}

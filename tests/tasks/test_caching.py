@@ -6,20 +6,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect import State, flow, task
 
-from tasks.caching import content_key, retry_can_help
+from tasks.caching import retry_can_help
 from tasks.corpus import make_corpus
 from tasks.errors import InputError, UnavailableError
 from tasks.folders import Facts, digest, read_manifest
 from tasks.parameters import CorpusParameters, TrainingParameters
 from tasks.references import Samples
 from tasks.settings import ROOT
+from tasks.stage import stage
 from tasks.weights import weights_key
 from tests.tasks.making import TEMPLATE, blocks, model
 
@@ -154,24 +154,18 @@ def test_the_content_of_a_source_counts_and_not_its_name_or_its_time(tmp_path: P
     assert state_of(CorpusParameters(source=(str(other),))) == "Completed"
 
 
-def counted(filled: list[str], training: TrainingParameters) -> Samples:
-    def fill(folder: Path) -> Facts:
+def test_parameters_that_change_nothing_are_a_hit() -> None:
+    filled: list[str] = []
+
+    @stage(Samples, "stage", lambda training: weights_key(blocks().sha256, model().sha256, training))
+    def counted(folder: Path, training: TrainingParameters) -> Facts:
         filled.append(folder.name)
         (folder / "samples.json").write_text("[]")
         return {"count": 0, "valid": None}
 
-    return Samples.make(weights_key(blocks(), model(), training), fill)
-
-
-def test_parameters_that_change_nothing_are_a_hit() -> None:
-    filled: list[str] = []
-    policy = content_key(Samples, partial(weights_key, blocks(), model()))
-    cached = task(name="stage", cache_policy=policy, persist_result=True, result_serializer="json")
-    stage = cached(partial(counted, filled))
     changes: tuple[dict[str, object], ...] = ({}, {"preprocessing_processes": 2}, {"seed": 3})
-    states: list[Any] = [stage(TrainingParameters.model_validate(changed), return_state=True) for changed in changes]
-    names = [state.name for state in states]
-    assert names == ["Completed", "Cached", "Completed"]
+    states: list[Any] = [counted(TrainingParameters.model_validate(changed), return_state=True) for changed in changes]
+    assert [state.name for state in states] == ["Completed", "Cached", "Completed"]
     assert len(filled) == 2
 
 
@@ -179,14 +173,6 @@ def test_bad_input_is_reported_by_the_task_and_not_by_the_policy(tmp_path: Path)
     state = make_corpus(CorpusParameters(source=(str(tmp_path / "none.txt"),)), return_state=True)
     assert state.is_failed()
     assert isinstance(state.result(raise_on_failure=False), InputError)
-
-
-def test_a_stage_without_a_key_is_not_cached() -> None:
-    @task(name="stage", cache_policy=content_key(Samples, lambda name: None), persist_result=True)
-    def stage(name: str) -> str:
-        return name
-
-    assert [stage("x", return_state=True).name for _ in range(2)] == ["Completed", "Completed"]
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,27 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect import Task
 
 from tasks.base_model import base_key
+from tasks.caching import ContentKey
 from tasks.corpus import corpus_key
 from tasks.errors import InputError
-from tasks.parameters import CorpusParameters, ModelParameters, SamplingParameters, TokenParameters, TrainingParameters
+from tasks.parameters import (
+    CorpusParameters,
+    ModelParameters,
+    ReleaseParameters,
+    SamplingParameters,
+    TokenParameters,
+    TrainingParameters,
+)
 from tasks.report import report_key
 from tasks.samples import samples_key
 from tasks.tokens import tokens_key
-from tasks.weights import weights_key
+from tasks.weights import make_weights, weights_key
 from tests.tasks.making import TEMPLATE, blocks, corpus, model
 
 TYPED = CorpusParameters(template=TEMPLATE)
@@ -23,10 +33,10 @@ def test_golden_keys(tmp_path: Path) -> None:
     keys = [
         corpus_key(TYPED),
         corpus_key(CorpusParameters(source=(str(tmp_path / "t.spintax"),))),
-        base_key(corpus(), ModelParameters(), 42),
-        tokens_key(corpus(), model(), TokenParameters(), TrainingParameters()),
-        weights_key(blocks(), model(), TrainingParameters()),
-        samples_key(model(), corpus(), SamplingParameters()),
+        base_key(corpus().sha256, ModelParameters(), 42),
+        tokens_key(corpus().sha256, model().sha256, TokenParameters(), TrainingParameters()),
+        weights_key(blocks().sha256, model().sha256, TrainingParameters()),
+        samples_key(model().sha256, corpus().sha256, SamplingParameters()),
         report_key(corpus(), blocks(), 6000),
     ]
     assert [key and key[:16] for key in keys] == [
@@ -92,9 +102,9 @@ def test_sources_are_not_read_where_a_template_is_typed() -> None:
 )
 def test_parameters_that_change_no_weight_change_no_key(change: dict[str, object]) -> None:
     plain, changed = TrainingParameters(), TrainingParameters.model_validate(change)
-    assert weights_key(blocks(), model(), plain) == weights_key(blocks(), model(), changed)
-    assert tokens_key(corpus(), model(), TokenParameters(), plain) == tokens_key(
-        corpus(), model(), TokenParameters(), changed
+    assert weights_key(blocks().sha256, model().sha256, plain) == weights_key(blocks().sha256, model().sha256, changed)
+    assert tokens_key(corpus().sha256, model().sha256, TokenParameters(), plain) == tokens_key(
+        corpus().sha256, model().sha256, TokenParameters(), changed
     )
 
 
@@ -109,7 +119,9 @@ def test_each_other_training_parameter_changes_the_weights() -> None:
     adapters = {"lora_alpha": 1.0, "lora_dropout": 0.5, "lora_target_modules": ("c_fc",)}
     changes: list[dict[str, object]] = [{}, *({name: value} for name, value in other.items())]
     changes += [{"lora_rank": 4, name: value} for name, value in adapters.items()]
-    keys = {weights_key(blocks(), model(), TrainingParameters.model_validate(change)) for change in changes}
+    keys = {
+        weights_key(blocks().sha256, model().sha256, TrainingParameters.model_validate(change)) for change in changes
+    }
     assert len(keys) == len(changes)
     untouched = {name for name in TrainingParameters.model_fields if "preprocess" in name}
     untouched |= {"save_steps", "save_total_limit", "share_checkpoints", *adapters}
@@ -125,27 +137,29 @@ def test_each_sampling_parameter_changes_the_samples() -> None:
     }  # fmt: skip
     assert set(other) == set(SamplingParameters.model_fields)
     groups = [SamplingParameters(), *(SamplingParameters.model_validate({name: other[name]}) for name in other)]
-    assert len({samples_key(model(), corpus(), group) for group in groups}) == len(other) + 1
+    assert len({samples_key(model().sha256, corpus().sha256, group) for group in groups}) == len(other) + 1
+
+
+def cache_key(made: Task[..., Any], **inputs: object) -> str:
+    """The content key that Prefect's cache key of a stage is made of."""
+    policy = made.cache_policy
+    assert isinstance(policy, ContentKey) and policy.key_of is not None  # noqa: PT018
+    return policy.key_of(**inputs)
 
 
 def test_the_content_of_the_inputs_counts_and_not_where_they_lie() -> None:
+    others = dict(training=TrainingParameters(), release=ReleaseParameters(), watched=SamplingParameters())
+    made = cache_key(make_weights, tokens=blocks(), base=model(), **others)
+    assert made == weights_key(blocks().sha256, model().sha256, TrainingParameters())
     moved = model(path="elsewhere", name="another name")
-    assert weights_key(blocks(), model(), TrainingParameters()) == weights_key(
-        blocks(key="0" * 64), moved, TrainingParameters()
-    )
-    assert tokens_key(corpus(), model(), TokenParameters(), TrainingParameters()) != tokens_key(
-        corpus(sha256="0" * 64), model(), TokenParameters(), TrainingParameters()
-    )
+    assert made == cache_key(make_weights, tokens=blocks(key="0" * 64), base=moved, **others)
+    assert made != cache_key(make_weights, tokens=blocks(sha256="0" * 64), base=model(), **others)
 
 
 def test_the_content_of_a_preprocessed_file_counts(tmp_path: Path) -> None:
     def key(text: str) -> str:
         (tmp_path / "p.json").write_text(text)
         training = TrainingParameters(load_preprocessed_data=True, load_preprocessed_data_path=str(tmp_path / "p.json"))
-        return tokens_key(corpus(), model(), TokenParameters(), training)
+        return tokens_key(corpus().sha256, model().sha256, TokenParameters(), training)
 
     assert key("{}") == key("{}") != key("{ }")
-
-
-def test_a_model_that_is_no_preset_has_no_base_key() -> None:
-    assert base_key(corpus(), ModelParameters(name="EleutherAI/gpt-neo-125m"), 0) is None

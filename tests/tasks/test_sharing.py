@@ -60,7 +60,7 @@ def test_another_machine_obtains_what_was_shared(
     assert Base.find(KEY) is None
     assert obtain(Base, KEY, RELEASE) == here
     assert list_files(settings().data / "base" / KEY) == files
-    obtain_same(here, RELEASE)
+    obtain_same(Base, here.key, here.sha256, RELEASE)
 
 
 def test_what_is_shared_already_is_not_sent_again(remote: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_what_nobody_shared_is_not_there(remote: Endpoint) -> None:
     assert obtain(Base, KEY, RELEASE) is None
     missing = Base(key=KEY, sha256="0" * 64, **FACTS)
     with pytest.raises(InputError, match=f"^base {KEY[:12]} is neither on this machine nor in {RELEASE.destination};"):
-        obtain_same(missing, RELEASE)
+        obtain_same(Base, missing.key, missing.sha256, RELEASE)
 
 
 def test_a_copy_that_was_broken_off_counts_as_none(
@@ -112,7 +112,7 @@ def test_other_content_under_the_same_key_is_refused(remote: Endpoint) -> None:
     here = made()
     other = here.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(InputError, match="has other content than where it was made"):
-        obtain_same(other, RELEASE)
+        obtain_same(Base, other.key, other.sha256, RELEASE)
 
 
 def test_what_is_older_than_a_time_is_forgotten_here_and_there(remote: Endpoint) -> None:

@@ -46,7 +46,7 @@ def prepared() -> tuple[TokenBlocks, ModelReference]:
     """Sixteen blocks of 32 to train on, and a model with random weights."""
     training = TrainingParameters()
     corpus = make_corpus.fn(CorpusParameters(template=TEMPLATE + " and so on and on", eval_fraction=0.2))
-    base = make_base_model.fn(corpus, ModelParameters(), training.seed)
+    base = make_base_model(corpus, ModelParameters(), training.seed, as_task=False)
     return make_tokens.fn(corpus, base, TokenParameters(block_size=32), training), base
 
 
