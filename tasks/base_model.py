@@ -16,6 +16,7 @@ from tasks.corpus import make_corpus
 from tasks.dataset import read_jsonl_documents
 from tasks.errors import InputError
 from tasks.folders import Facts, digest, list_files
+from tasks.locate import fetch_release, find_version, latest
 from tasks.parameters import (
     SCRATCH_PRESETS,
     CorpusParameters,
@@ -24,7 +25,6 @@ from tasks.parameters import (
     TrainingParameters,
 )
 from tasks.references import Base, Corpus, ModelReference
-from tasks.release import fetch_release, find_version, latest
 from tasks.settings import find_file
 from tasks.stage import RETRIED, stage
 

@@ -11,11 +11,9 @@ from prefect import task
 
 from tasks.caching import ASKS_STORE
 from tasks.errors import InputError
+from tasks.locate import CHAMPION, fetch_version, open_releases
 from tasks.parameters import ReleaseParameters
 from tasks.references import ModelReference, Weights
-from tasks.registry import CHAMPION
-from tasks.release import fetch_version
-from tasks.settings import place_of
 
 if TYPE_CHECKING:
     from tasks.storage.store import Store
@@ -27,9 +25,7 @@ if TYPE_CHECKING:
 )
 def find_champion(release: ReleaseParameters, weights: Weights, model_type: str) -> ModelReference | None:
     """The champion as a model whose `sha256` is its version. None where there is none or it is damaged, and says so."""
-    from tasks.storage.destination import open_store, parse_destination
-
-    with open_store(parse_destination(place_of(release.destination))) as store:
+    with open_releases(release) as store:
         version = _version(store, release.name, weights)
         if version is None:
             print("champion: there is none yet; the base model is what has to be beaten")

@@ -73,5 +73,5 @@ def _resolved(reference: str) -> Iterator[tuple["Store", str, str]]:
     from tasks.storage.fetch import resolve
 
     found = parse_reference(reference)
-    with open_releases(ReleaseParameters(destination=str(found.destination), name=found.name), must_exist=True) as store:
+    with open_releases(ReleaseParameters(destination=str(found.destination)), must_exist=True) as store:
         yield store, found.name, resolve(store, found.name, found.selector)

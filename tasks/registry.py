@@ -5,13 +5,13 @@ DESTINATION/NAME@ALIAS) and where releases are. What it leaves: an answer. Flows
 flows/release.py` are made of these functions, so nothing here imports Prefect: that alone takes two seconds.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from tasks.locate import CHAMPION, open_releases
 from tasks.parameters import ReleaseParameters
 from tasks.registry_answers import (
     Aborted,
@@ -30,8 +30,6 @@ from tasks.transfer_progress import transfer_bar
 if TYPE_CHECKING:
     from tasks.storage.store import Store
     from tasks.storage.survey import Version
-
-CHAMPION = "champion"
 
 
 def list_releases(*, release: ReleaseParameters = ReleaseParameters()) -> Listing:
@@ -218,13 +216,8 @@ def abort_stale(
     )
 
 
-@contextmanager
-def _open(release: ReleaseParameters) -> "Iterator[Store]":
-    from tasks.storage.destination import open_store, parse_destination
-
-    place = parse_destination(place_of(release.destination))
-    with open_store(place, must_exist=True, tell=print) as store:
-        yield store
+def _open(release: ReleaseParameters) -> AbstractContextManager["Store"]:
+    return open_releases(release, must_exist=True, on_wait=print)
 
 
 def _find(text: str, release: ReleaseParameters) -> tuple[ReleaseParameters, str]:

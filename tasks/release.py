@@ -6,31 +6,30 @@ lie in `data/releases/<version>/`, verified each time before they are used.
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
 
 from tasks.caching import ASKS_STORE, retry_can_help
+from tasks.comparison import read_figures
 from tasks.lineage import Lineage, Release
+from tasks.locate import CHAMPION, LATEST, latest, open_releases
 from tasks.package import PUBLISHED, make_package, write_report
 from tasks.parameters import ReleaseParameters, RunParameters
 from tasks.progress_artifact import ProgressArtifact
-from tasks.registry import CHAMPION
+from tasks.references import Comparison
 from tasks.run_artifacts import show
-from tasks.settings import place_of, settings
 from tasks.transfer_progress import transfer_bar
-from tasks.verdict_event import tell_verdict
 
 if TYPE_CHECKING:
-    from tasks.storage.destination import Destination
-    from tasks.storage.fetch import Fetched
     from tasks.storage.publish import Published
     from tasks.storage.store import Store
 
-ALIAS = "latest"
+PROMOTED, REFUSED = "spinneret.release.promoted", "spinneret.release.refused"
+"""Events, which deployments/automations.yaml turns into notifications."""
 
 
 @task(
@@ -39,9 +38,7 @@ ALIAS = "latest"
 )
 def check_destination(release: ReleaseParameters) -> None:
     """Find out before anything is spent whether the store is there and lets us in."""
-    from tasks.storage.destination import open_store
-
-    with open_store(_destination(release.destination)):
+    with open_releases(release):
         print(f"release: will be published as {latest(release)}")
 
 
@@ -56,27 +53,26 @@ def check_destination(release: ReleaseParameters) -> None:
 )
 def publish_release(lineage: Lineage, told: RunParameters) -> Release:
     """Put the release together and push it over S3; what the store has already is not sent again."""
-    from tasks.storage.destination import open_store
     from tasks.storage.publish import publish
 
     release = told.release
     package = make_package(lineage, told)
     meta = {"loss": lineage.weights.loss_after, "corpus": lineage.corpus.sha256}
     artifact, began = ProgressArtifact("publishing", "Bytes of the release"), time.monotonic()
-    with open_store(_destination(release.destination), tell=_tell) as store, transfer_bar("publishing") as bar:
+    with open_releases(release, on_wait=_log_wait) as store, transfer_bar("publishing") as bar:
 
         def tell_progress(done: int, total: int) -> None:
             bar(done, total)
             artifact.update(done, total)
 
         published = publish(
-            store, package.folder / PUBLISHED, release.name, (ALIAS,), meta=meta, on_progress=tell_progress
+            store, package.folder / PUBLISHED, release.name, (LATEST,), meta=meta, on_progress=tell_progress
         )
         champion = lineage.comparison.promote and crown(store, release.name, published.version, meta)
     made = _made(release, published, champion=champion, seconds=time.monotonic() - began)
     print(f"release: {made.describe()}{', the champion now' if champion else ''}")
     write_report(lineage, told, made)
-    tell_verdict(made, lineage.comparison)
+    _emit_verdict(made, lineage.comparison)
     show("release", f"[{made.name}@{made.version[:12]}]({made.uri})", made.describe())
     return made
 
@@ -90,6 +86,30 @@ def _made(release: ReleaseParameters, published: "Published", *, champion: bool,
         seconds=round(seconds, 1),
         champion=champion,
         **{name: getattr(published, name) for name in sent},
+    )
+
+
+def _emit_verdict(made: Release, comparison: Comparison) -> None:
+    """Send an event with the version, whether it is the champion, and why, in one `text` for people.
+
+    A server that is away does not get it, and the run goes on.
+    """
+    reasons = read_figures(comparison).verdict.reasons
+    verdict = "is the champion now" if made.champion else "is published and does not become the champion"
+    emit_event(
+        PROMOTED if made.champion else REFUSED,
+        resource={
+            "prefect.resource.id": f"spinneret.release.{made.name}.{made.version}",
+            "prefect.resource.name": f"{made.name}@{made.version[:12]}",
+        },
+        payload={
+            "name": made.name,
+            "version": made.version,
+            "uri": made.uri,
+            "champion": made.champion,
+            "reasons": list(reasons),
+            "text": f"{made.name}@{made.version[:12]} {verdict}: {' '.join(reasons)}",
+        },
     )
 
 
@@ -111,49 +131,5 @@ def crown(store: "Store", name: str, version: str, meta: Mapping[str, Any]) -> b
     return True
 
 
-def fetch_release(reference: str) -> "Fetched":
-    """Fetch `FOLDER/name@latest` or `s3://bucket/prefix/name@latest` into the data folder, verified.
-
-    InputError where there is no such release, UnavailableError where the store does not answer.
-    """
-    with _resolved(reference) as (store, name, version):
-        return fetch_version(store, name, version)
-
-
-def find_version(reference: str) -> str:
-    """The version that such a reference names now; errors as of `fetch_release`."""
-    with _resolved(reference) as (_, _, version):
-        return version
-
-
-def fetch_version(store: "Store", name: str, version: str) -> "Fetched":
-    """Fetch one version from an open store into the data folder, verified; errors as of `fetch_release`."""
-    from tasks.storage.fetch import fetch
-
-    return fetch(store, name, version, settings().data / "releases" / version, replace=True)
-
-
-def latest(release: ReleaseParameters) -> str:
-    """How the newest release of a name is called: `data/store/spinneret@latest`."""
-    return f"{release.destination.rstrip('/')}/{release.name}@{ALIAS}"
-
-
-@contextmanager
-def _resolved(reference: str) -> Iterator[tuple["Store", str, str]]:
-    """The open store, the name and the version that a reference names."""
-    from tasks.storage.destination import open_store, parse_reference
-    from tasks.storage.fetch import resolve
-
-    found = parse_reference(reference)
-    with open_store(_destination(str(found.destination)), must_exist=True) as store:
-        yield store, found.name, resolve(store, found.name, found.selector)
-
-
-def _tell(sentence: str) -> None:
+def _log_wait(sentence: str) -> None:
     print(f"release: {sentence}")
-
-
-def _destination(text: str) -> "Destination":
-    from tasks.storage.destination import parse_destination
-
-    return parse_destination(place_of(text))

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tasks.errors import InputError
 from tasks.folders import Facts, make_folder, remove_older
+from tasks.locate import fetch_release, open_releases
 from tasks.parameters import ReleaseParameters
 from tasks.references import Base, ModelReference, Reference
-from tasks.release import fetch_release
-from tasks.settings import place_of
 from tasks.transfer_progress import transfer_bar
 
 if TYPE_CHECKING:
@@ -115,10 +114,9 @@ def _is_release(model: ModelReference) -> bool:
 
 @contextmanager
 def _copy(kind: type[Reference], key: str, release: ReleaseParameters) -> "Iterator[FolderCopy]":
-    from tasks.storage.destination import open_store, parse_destination
     from tasks.storage.folder_copies import STAGES, FolderCopy
 
-    with open_store(parse_destination(place_of(release.destination))) as store, store.explained():
+    with open_releases(release) as store, store.explained():
         yield FolderCopy(store, (STAGES, kind.stage, key))
 
 

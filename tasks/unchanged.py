@@ -18,12 +18,11 @@ from pydantic import BaseModel, ConfigDict
 from tasks.base_model import base_key, model_digest
 from tasks.caching import ASKS_STORE
 from tasks.corpus import corpus_key
+from tasks.locate import LATEST, latest, open_releases
 from tasks.parameters import SCRATCH_PRESETS, ModelParameters, RunParameters
-from tasks.release import ALIAS, latest
 from tasks.release_facts import gate_key
 from tasks.run_artifacts import show
 from tasks.samples import samples_key
-from tasks.settings import place_of
 from tasks.tokens import tokens_key
 from tasks.weights import weights_key
 
@@ -60,10 +59,8 @@ def find_unchanged(told: RunParameters) -> Unchanged | None:
 
     A base model that is that very release counts as the same: continual training waits for something new to learn.
     """
-    from tasks.storage.destination import open_store, parse_destination
-
     release = told.release
-    with open_store(parse_destination(place_of(release.destination))) as store:
+    with open_releases(release) as store:
         newest = _newest(store, release.name)
     if newest is None:
         print(f"changes: there is no {latest(release)} yet")
@@ -102,7 +99,7 @@ def _newest(store: "Store", name: str) -> tuple[str, str, Mapping[str, Any]] | N
     from tasks.storage.survey import read_facts
 
     with store.explained():
-        alias = read_alias(store, name, ALIAS)
+        alias = read_alias(store, name, LATEST)
         if alias is None:
             return None
         return alias.version, alias.published_at, read_facts(store, read_manifest(store, name, alias.version))

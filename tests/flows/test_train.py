@@ -21,10 +21,10 @@ from tasks.evaluation.corpus_report import report_markdown
 from tasks.evaluation.losses import draw_losses
 from tasks.evaluation.prompts import NO_ROOM
 from tasks.folders import read_manifest
+from tasks.locate import fetch_release, latest
 from tasks.parameters import Group, ModelParameters, ReleaseParameters, SampledModelParameters, SamplingParameters
 from tasks.references import ModelReference
 from tasks.registry import list_releases
-from tasks.release import fetch_release, latest
 from tasks.report import read_report
 from tasks.samples import read_prompts, read_samples
 from tasks.settings import ROOT, settings

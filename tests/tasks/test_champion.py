@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tasks.champion import find_champion
+from tasks.locate import CHAMPION
 from tasks.parameters import ReleaseParameters
 from tasks.references import ModelReference
-from tasks.registry import CHAMPION, promote, rollback
+from tasks.registry import promote, rollback
 from tasks.release import crown
 from tasks.storage.aliases import read_alias
 from tasks.storage.destination import open_store, parse_destination
