@@ -141,7 +141,7 @@ def running_server(scratch: Path) -> Iterator[str]:
     """A Prefect server with a home of its own; its address."""
     os.environ |= {"HOME": str(scratch / "server"), "SPINNERET_DATA": str(scratch / "server-data")}
     os.environ.pop("PREFECT_API_URL", None)
-    from flows.local_server import prefect_api
+    from flows.cli.local_server import prefect_api
 
     with prefect_api() as api:
         yield api.address
@@ -155,7 +155,7 @@ def run_plainly(words: list[str]) -> None:
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # before Prefect is imported
     from prefect import Flow, Task  # noqa: TID251 to leave it out
 
-    from flows.command_line import read_parameters
+    from flows.cli.arguments import read_parameters
     from flows.train import summary, train
 
     for kind in (Flow, Task):
@@ -169,7 +169,7 @@ def tell_nothing(modules: Iterable[str]) -> None:
     """Artifacts and events are not made, whichever module makes them."""
     from prefect.events import emit_event  # noqa: TID251 to leave it out
 
-    from tasks.run_artifacts import create, show
+    from tasks.observability.artifacts import create, show
 
     for module in [sys.modules[name] for name in modules]:
         for word, value in list(vars(module).items()):

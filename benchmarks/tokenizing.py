@@ -196,7 +196,7 @@ def stage(folder: Path) -> Figures:
     """The stage as a run does it; its folder is removed again."""
     os.environ["SPINNERET_DATA"] = str(folder)
     from tasks.parameters import TokenParameters, TrainingParameters
-    from tasks.references import Corpus, ModelReference
+    from tasks.stage.references import Corpus, ModelReference
     from tasks.tokens import make_tokens
 
     counts = dict.fromkeys(("read", "documents", "duplicates", "empty", "train_documents", "eval_documents"), 0)

@@ -30,9 +30,9 @@ import httpx
 from deployments import automations
 from deployments.installation import POOLS, install
 from tasks.errors import InputError, SpinneretError, UnavailableError
-from tasks.folders import make_place
-from tasks.guarded_child import GuardedChild
+from tasks.guarded_process import GuardedChild
 from tasks.settings import ROOT, settings
+from tasks.stage.folders import make_place
 
 PORT = 4200
 DATABASE = "SPINNERET_DATABASE_URL"

@@ -30,8 +30,8 @@ from uuid import UUID
 
 from deployments.run_processes import MARK, end_gently, marked, send
 from tasks.errors import InputError, SpinneretError
-from tasks.folders import make_place
 from tasks.settings import ROOT, settings
+from tasks.stage.folders import make_place
 
 GRACE_S = 60.0
 _LOOK_S = 0.1

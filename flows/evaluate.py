@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict
 from flows.prepare import Prepared
 from tasks.champion import find_champion
 from tasks.comparison import compare_models, show_comparison
-from tasks.evaluation.run_figures import Role
-from tasks.heldout import measure_heldout
-from tasks.lineage import Contender
+from tasks.evaluation.models.run_figures import Role
+from tasks.heldout_losses import measure_heldout
 from tasks.parameters import ReleaseParameters, SamplingParameters
-from tasks.references import Comparison, ModelReference, Weights
 from tasks.samples import make_samples
+from tasks.stage.lineage import Contender
+from tasks.stage.references import Comparison, ModelReference, Weights
 from tasks.weights import finetuned_model
 
 

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from prefect import flow
 
-from tasks.distant_finetuning import fetch_inputs, share_weights
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
-from tasks.references import ModelReference, TokenBlocks, Weights
+from tasks.remote_finetuning import fetch_inputs, share_weights
+from tasks.stage.references import ModelReference, TokenBlocks, Weights
 from tasks.weights import forget_weights, make_weights
 
 

@@ -7,12 +7,12 @@ leaves: references to the corpus, the base model, the token blocks and the corpu
 from prefect import flow
 from pydantic import BaseModel, ConfigDict
 
-from flows.command import run
+from flows.cli.command import run
 from tasks.base_model import make_base_model
 from tasks.corpus import check_sources, make_corpus
+from tasks.corpus_report import make_report, show_report
 from tasks.parameters import CorpusParameters, ModelParameters, TokenParameters, TrainingParameters
-from tasks.references import Corpus, ModelReference, Report, TokenBlocks
-from tasks.report import make_report, show_report
+from tasks.stage.references import Corpus, ModelReference, Report, TokenBlocks
 from tasks.tokens import make_tokens, save_preprocessed
 
 

@@ -7,31 +7,31 @@ not even import Prefect, which alone takes two seconds: hence the import further
 
 from collections.abc import Callable
 
-from flows.command import run_verb
-from tasks import registry
-from tasks.answers import Answer
+from flows.cli.command import run_verb
+from tasks.registry import verbs
+from tasks.registry.answers import Answer
 
 VERBS: dict[str, Callable[..., Answer]] = {
-    "list": registry.list_releases,
-    "show": registry.show,
-    "promote": registry.promote,
-    "rollback": registry.rollback,
-    "fetch": registry.fetch,
-    "verify": registry.verify,
-    "prune": registry.prune,
-    "abort-stale": registry.abort_stale,
+    "list": verbs.list_releases,
+    "show": verbs.show,
+    "promote": verbs.promote,
+    "rollback": verbs.rollback,
+    "fetch": verbs.fetch,
+    "verify": verbs.verify,
+    "prune": verbs.prune,
+    "abort-stale": verbs.abort_stale,
 }
 
 if __name__ == "__main__":
     run_verb("release", VERBS)
 
-from flows.verb_flow import as_flow  # noqa: E402 not for the command
+from flows.cli.verb_flow import as_flow  # noqa: E402 not for the command
 
-list_releases = as_flow("list", registry.list_releases)
-show = as_flow("show", registry.show)
-promote = as_flow("promote", registry.promote)
-rollback = as_flow("rollback", registry.rollback)
-fetch = as_flow("fetch", registry.fetch)
-verify = as_flow("verify", registry.verify)
-prune = as_flow("prune", registry.prune)
-abort_stale = as_flow("abort-stale", registry.abort_stale)
+list_releases = as_flow("list", verbs.list_releases)
+show = as_flow("show", verbs.show)
+promote = as_flow("promote", verbs.promote)
+rollback = as_flow("rollback", verbs.rollback)
+fetch = as_flow("fetch", verbs.fetch)
+verify = as_flow("verify", verbs.verify)
+prune = as_flow("prune", verbs.prune)
+abort_stale = as_flow("abort-stale", verbs.abort_stale)

@@ -11,12 +11,12 @@ from typing import Any
 from prefect import flow
 from pydantic import BaseModel
 
-from flows.command import run
+from flows.cli.command import run
 from tasks.base_model import find_sampled_model
 from tasks.corpus import read_stored_templates
 from tasks.parameters import ReleaseParameters, SampledModelParameters, SamplingParameters
-from tasks.references import ModelReference
 from tasks.samples import count_valid, show_samples, write_samples
+from tasks.stage.references import ModelReference
 
 
 class Written(BaseModel):

@@ -14,17 +14,16 @@ from functools import partial
 from prefect import flow
 from pydantic import BaseModel, ConfigDict
 
-from flows.command import run
+from flows.cli.command import run
 from flows.evaluate import evaluate
 from flows.finetune import finetune
 from flows.prepare import prepare
 from tasks.base_model import make_base_model
 from tasks.comparison import read_figures
 from tasks.corpus import check_sources, make_corpus
-from tasks.distant_finetuning import finetune_elsewhere
-from tasks.evaluation.end_text import end_text
-from tasks.lineage import Lineage, Release
-from tasks.package import report_place
+from tasks.corpus_report import make_report, read_report
+from tasks.evaluation.reports.terminal import end_text
+from tasks.packaging.package import report_place
 from tasks.parameters import (
     CorpusParameters,
     ModelParameters,
@@ -35,12 +34,13 @@ from tasks.parameters import (
     TrainingParameters,
     flag,
 )
-from tasks.plan import make_plan
-from tasks.plan_text import plan_text
-from tasks.plan_warnings import with_warnings
+from tasks.plan.plan import make_plan
+from tasks.plan.text import plan_text
+from tasks.plan.warnings import with_warnings
 from tasks.release import check_destination, publish_release
-from tasks.report import make_report, read_report
+from tasks.remote_finetuning import finetune_elsewhere
 from tasks.samples import make_samples
+from tasks.stage.lineage import Lineage, Release
 from tasks.tokens import make_tokens
 from tasks.unchanged import Unchanged, completed, find_unchanged, first_start
 from tasks.weights import show_training

@@ -1,1 +1,1 @@
-"""One module for each noun that a run leaves behind; the packages below know nothing of Prefect."""
+"""One file for each stage. The packages spintax, dataset, modeling, evaluation and storage know nothing of Prefect."""

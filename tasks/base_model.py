@@ -15,8 +15,6 @@ from prefect.cache_policies import NO_CACHE
 from tasks.corpus import make_corpus
 from tasks.dataset import read_jsonl_documents
 from tasks.errors import InputError
-from tasks.folders import Facts, digest, list_files
-from tasks.locate import fetch_release, find_version, latest
 from tasks.parameters import (
     SCRATCH_PRESETS,
     CorpusParameters,
@@ -24,9 +22,11 @@ from tasks.parameters import (
     ReleaseParameters,
     TrainingParameters,
 )
-from tasks.references import Base, Corpus, ModelReference
+from tasks.registry.locate import fetch_release, find_version, latest
 from tasks.settings import find_file
-from tasks.stage import RETRIED, stage
+from tasks.stage.folders import Facts, digest, list_files
+from tasks.stage.references import Base, Corpus, ModelReference
+from tasks.stage.stage import RETRIED, stage
 
 VERSION = 1
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
-from tasks.caching import ASKS_STORE
 from tasks.errors import InputError
-from tasks.locate import CHAMPION, fetch_version, open_releases
 from tasks.parameters import ReleaseParameters
-from tasks.references import ModelReference, Weights
+from tasks.registry.locate import CHAMPION, fetch_version, open_releases
+from tasks.stage.caching import ASKS_STORE
+from tasks.stage.references import ModelReference, Weights
 
 if TYPE_CHECKING:
     from tasks.storage.store import Store

@@ -13,21 +13,21 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.corpus import load_templates
+from tasks.corpus_report import read_report
 from tasks.dataset import read_jsonl_documents
-from tasks.evaluation import run_figures
-from tasks.evaluation.gate import Guards
-from tasks.evaluation.heldout import HeldOutLosses
-from tasks.evaluation.run_figures import RunFigures
-from tasks.evaluation.run_text import metrics_markdown, samples_markdown, summary_markdown, verdict_text
-from tasks.folders import Facts, digest
-from tasks.heldout import read_heldout
-from tasks.lineage import Contender
+from tasks.evaluation.models import run_figures
+from tasks.evaluation.models.bootstrap import HeldOutLosses
+from tasks.evaluation.models.gate import Guards
+from tasks.evaluation.models.run_figures import RunFigures
+from tasks.evaluation.reports.markdown import metrics_markdown, samples_markdown, summary_markdown, verdict_text
+from tasks.heldout_losses import read_heldout
+from tasks.observability.artifacts import show
 from tasks.parameters import ReleaseParameters
-from tasks.references import Comparison, Corpus, Report
-from tasks.report import read_report
-from tasks.run_artifacts import show
 from tasks.samples import read_prompts, read_samples
-from tasks.stage import stage
+from tasks.stage.folders import Facts, digest
+from tasks.stage.lineage import Contender
+from tasks.stage.references import Comparison, Corpus, Report
+from tasks.stage.stage import stage
 
 VERSION = 1
 

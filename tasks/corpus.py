@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.dataset import DOCUMENT_SUFFIXES, Counts, file_digest, prepare, read_documents, share_out
 from tasks.errors import InputError, UnavailableError
-from tasks.folders import Facts, digest
 from tasks.parameters import CorpusParameters
-from tasks.references import Corpus
-from tasks.sources import find_source
 from tasks.spintax import Pair, Template, choose_pairs, parse_templates, read_templates
-from tasks.stage import RETRIED, stage
+from tasks.stage.folders import Facts, digest
+from tasks.stage.references import Corpus
+from tasks.stage.sources import find_source
+from tasks.stage.stage import RETRIED, stage
 
 VERSION = 2
 TEMPLATE_SUFFIXES = (".spintax", ".md", ".markdown")

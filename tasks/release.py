@@ -13,16 +13,16 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
-from tasks.caching import ASKS_STORE, retry_can_help
 from tasks.comparison import read_figures
-from tasks.lineage import Lineage, Release
-from tasks.locate import CHAMPION, LATEST, latest, open_releases
-from tasks.package import PUBLISHED, make_package, write_report
+from tasks.observability.artifacts import show
+from tasks.observability.progress_artifact import ProgressArtifact
+from tasks.observability.transfer_progress import transfer_bar
+from tasks.packaging.package import PUBLISHED, make_package, write_report
 from tasks.parameters import ReleaseParameters, RunParameters
-from tasks.progress_artifact import ProgressArtifact
-from tasks.references import Comparison
-from tasks.run_artifacts import show
-from tasks.transfer_progress import transfer_bar
+from tasks.registry.locate import CHAMPION, LATEST, latest, open_releases
+from tasks.stage.caching import ASKS_STORE, retry_can_help
+from tasks.stage.lineage import Lineage, Release
+from tasks.stage.references import Comparison
 
 if TYPE_CHECKING:
     from tasks.storage.publish import Published

@@ -13,16 +13,16 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.corpus import load_templates
-from tasks.evaluation.comparison import Pair, list_markdown
-from tasks.evaluation.prompts import NO_ROOM, Prompt, choose_prompts
-from tasks.evaluation.validity import valid_documents
-from tasks.folders import Facts, digest, json_text
-from tasks.heldout import heldout_documents
+from tasks.evaluation.models.prompts import NO_ROOM, Prompt, choose_prompts
+from tasks.evaluation.models.validity import valid_documents
+from tasks.evaluation.text import Pair, list_markdown
+from tasks.heldout_losses import heldout_documents
+from tasks.observability.artifacts import show
 from tasks.parameters import SamplingParameters
-from tasks.references import Corpus, ModelReference, Samples
-from tasks.run_artifacts import show
 from tasks.spintax import Template
-from tasks.stage import stage
+from tasks.stage.folders import Facts, digest, json_text
+from tasks.stage.references import Corpus, ModelReference, Samples
+from tasks.stage.stage import stage
 
 VERSION = 3
 

@@ -31,11 +31,11 @@ from tasks.dataset import (
     write_preview,
 )
 from tasks.errors import InputError
-from tasks.folders import Facts, digest
 from tasks.parameters import TokenParameters, TrainingParameters
-from tasks.references import Corpus, ModelReference, TokenBlocks
 from tasks.settings import find_file
-from tasks.stage import stage
+from tasks.stage.folders import Facts, digest
+from tasks.stage.references import Corpus, ModelReference, TokenBlocks
+from tasks.stage.stage import stage
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,13 +16,13 @@ from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from tasks.base_model import base_key, model_digest
-from tasks.caching import ASKS_STORE
 from tasks.corpus import corpus_key
-from tasks.locate import LATEST, latest, open_releases
+from tasks.observability.artifacts import show
+from tasks.packaging.facts import gate_key
 from tasks.parameters import SCRATCH_PRESETS, ModelParameters, RunParameters
-from tasks.release_facts import gate_key
-from tasks.run_artifacts import show
+from tasks.registry.locate import LATEST, latest, open_releases
 from tasks.samples import samples_key
+from tasks.stage.caching import ASKS_STORE
 from tasks.tokens import tokens_key
 from tasks.weights import weights_key
 

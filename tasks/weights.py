@@ -17,17 +17,17 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.evaluation.losses import draw_losses, losses_markdown
-from tasks.folders import Facts, digest, list_files, remove_older
+from tasks.evaluation.reports.loss_plot import draw_losses, losses_markdown
+from tasks.observability.artifacts import show
+from tasks.observability.training_progress import Reporter
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
-from tasks.provenance import provenance
-from tasks.references import ModelReference, Report, TokenBlocks, Weights
-from tasks.run_artifacts import show
 from tasks.settings import place_of
-from tasks.stage import stage
-from tasks.torchrun import train_together
-from tasks.training_job import Job, run_job
-from tasks.training_progress import Reporter
+from tasks.stage.folders import Facts, digest, list_files, remove_older
+from tasks.stage.references import ModelReference, Report, TokenBlocks, Weights
+from tasks.stage.stage import stage
+from tasks.training.job import Job, run_job
+from tasks.training.provenance import provenance
+from tasks.training.torchrun import train_together
 
 VERSION = 3
 _CHANGES_NOTHING = {

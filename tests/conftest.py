@@ -14,7 +14,7 @@ from tasks.settings import settings
 if TYPE_CHECKING:
     from tasks.storage.embedded_server import Endpoint
 
-_SERVED = ("tests/flows/", "tests/tasks/test_caching.py")
+_SERVED = ("tests/flows/", "tests/stage/test_caching.py")
 """Where tests need the Prefect server."""
 _FOREIGN = ("AWS_", "HF_", "HUGGING", "PREFECT_", "SPINNERET_")
 
@@ -96,7 +96,7 @@ def prefect_server(session_home: None, tmp_path_factory: pytest.TempPathFactory)
 
     It is that of a local run. The one of Prefect's test harness stood still for 60 s once in a hundred runs.
     """
-    from flows.local_server import prefect_api
+    from flows.cli.local_server import prefect_api
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPINNERET_DATA", str(tmp_path_factory.mktemp("server-data")))

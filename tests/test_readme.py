@@ -8,7 +8,7 @@ import pytest
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
-from flows.command_line import read_parameters, read_words
+from flows.cli.arguments import read_parameters, read_words
 from flows.release import VERBS
 from tasks.parameters import Group
 from tasks.settings import ROOT

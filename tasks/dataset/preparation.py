@@ -15,10 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from tasks.dataset.deduplication import MEMORY, Sieve
 from tasks.dataset.files import write_documents
 from tasks.dataset.near_duplicates import NearDuplicates
 from tasks.dataset.normalisation import fold_case, new_digest, normalise
-from tasks.dataset.sieve import MEMORY, Sieve
 from tasks.dataset.sorting import sort_documents
 from tasks.errors import InputError
 

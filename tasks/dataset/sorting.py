@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from pathlib import Path
 
+from tasks.dataset.deduplication import MEMORY
 from tasks.dataset.record_files import read_records, write_records
-from tasks.dataset.sieve import MEMORY
 
 _OVERHEAD = 60
 """Bytes that a document costs in memory besides its own."""

@@ -21,11 +21,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from tasks.modeling.adapters import add_adapters, merge_adapters
 from tasks.modeling.blocks import Blocks
-from tasks.modeling.conducting import Schedule
 from tasks.modeling.devices import Precision, choose_precision, memory_explained
 from tasks.modeling.generation import generate, has_room
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.recipes import Recipe
+from tasks.modeling.schedule_callback import Schedule
 from tasks.modeling.stopping import delayed_stop
 from tasks.modeling.trainer import BlockTrainer, Checkpoints, check_measured
 from tasks.parameters import SamplingParameters, TrainingParameters

@@ -21,9 +21,9 @@ import torch
 from transformers import GenerationConfig
 
 from tasks.errors import InputError
-from tasks.modeling.drawing import limits, seeded_draw
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.loading import positions
+from tasks.modeling.logits_processors import limits, seeded_draw
 from tasks.parameters import SamplingParameters
 
 MOST_ROWS, MOST_TOKENS = 256, 16_384

@@ -21,10 +21,10 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_N
 
 from tasks.errors import InputError
 from tasks.modeling.blocks import IGNORED_LABEL, Blocks
-from tasks.modeling.conducting import Clock, Conduct, Schedule
 from tasks.modeling.loss import mean_loss
 from tasks.modeling.random_states import set_random_states, take_random_states
 from tasks.modeling.saving import full_disk_explained
+from tasks.modeling.schedule_callback import Clock, Conduct, Schedule
 from tasks.modeling.stopping import Stop
 
 UNREPORTED = "unreported.json"

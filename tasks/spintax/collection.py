@@ -11,9 +11,9 @@ from itertools import accumulate
 from tasks.errors import InputError
 from tasks.spintax.distinct import count_distinct
 from tasks.spintax.errors import SpintaxError
+from tasks.spintax.sampling_without_replacement import draw_unrepeated, refuse_unknown
 from tasks.spintax.template import Template
 from tasks.spintax.union import join
-from tasks.spintax.unrepeated import draw_unrepeated, refuse_unknown
 
 
 def draw_from(templates: Sequence[Template], n: int, seed: int) -> Iterator[str]:

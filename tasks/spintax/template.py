@@ -13,17 +13,17 @@ from operator import index as as_index
 from typing import BinaryIO, Self
 
 from tasks.errors import InputError
-from tasks.spintax.advice import advise
 from tasks.spintax.distinct import count_distinct
 from tasks.spintax.enumeration import MAX_LINES, iterate, refuse_newlines, write_all
 from tasks.spintax.errors import SpintaxWarning
+from tasks.spintax.lint import advise
 from tasks.spintax.matching import Matcher, fits
 from tasks.spintax.membership import find_options
 from tasks.spintax.nodes import GROUP
 from tasks.spintax.parsing import parse
+from tasks.spintax.sampling_without_replacement import draw_unrepeated, refuse_unknown
 from tasks.spintax.source import Source
 from tasks.spintax.tree import Tree
-from tasks.spintax.unrepeated import draw_unrepeated, refuse_unknown
 
 
 class Template:

@@ -17,10 +17,10 @@ from pathlib import Path
 from tasks.disk import NO_SPACE
 from tasks.errors import InputError
 from tasks.storage.counting import Progress, counter
-from tasks.storage.crew import Crew
 from tasks.storage.manifest import Manifest
 from tasks.storage.receiving import comes_in_parts, fetch_file
 from tasks.storage.store import Store
+from tasks.storage.transfer_pool import Crew
 
 _STALE_S = 24 * 3600
 

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tasks.errors import InputError, UnavailableError
-from tasks.guarded_child import GuardedChild
+from tasks.guarded_process import GuardedChild
 
 LOCAL_BUCKET = "releases"
 START_LIMIT_S = 15.0

@@ -19,12 +19,12 @@ from typing import Any
 from tasks.errors import InputError, SpinneretError, UnavailableError
 from tasks.storage.aliases import read_alias
 from tasks.storage.counting import Progress, counter
-from tasks.storage.crew import Crew
 from tasks.storage.fetch import read_manifest
 from tasks.storage.manifest import FileEntry, Manifest, ScannedFile, build_manifest, scan
 from tasks.storage.names import MANIFEST, check_alias, check_name
 from tasks.storage.promotion import promote
 from tasks.storage.store import Store
+from tasks.storage.transfer_pool import Crew
 
 MIN_COPY = 2**20
 """Bytes of a file that is worth a request to copy it inside the store; a smaller one is sent as quickly."""

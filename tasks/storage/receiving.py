@@ -17,10 +17,10 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 
 from tasks.errors import InputError
-from tasks.storage.crew import Crew
 from tasks.storage.failures import http_status, is_missing
 from tasks.storage.manifest import FileEntry
 from tasks.storage.store import BROKEN_STREAM, Store
+from tasks.storage.transfer_pool import Crew
 
 PART = 8 * 2**20
 _AHEAD = 6

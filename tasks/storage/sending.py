@@ -19,9 +19,9 @@ from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import OSUtils
 
 from tasks.errors import UnavailableError
-from tasks.storage.crew import Crew
 from tasks.storage.failures import error_code
 from tasks.storage.manifest import ScannedFile, part_size
+from tasks.storage.transfer_pool import Crew
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -20,10 +20,10 @@ from botocore.exceptions import (
 )
 
 from tasks.errors import InputError, UnavailableError
-from tasks.storage.crew import Crew
 from tasks.storage.failures import explained, http_status, is_missing
 from tasks.storage.manifest import ScannedFile
 from tasks.storage.sending import NotCopiedError, Sender
+from tasks.storage.transfer_pool import Crew
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.dataset import IGNORED_LABEL, block_size_warning, choose_block_size
-from tests.plain_rows import pack, rows
+from tests.factories.rows import pack, rows
 
 EOS = 0
 DOCUMENTS = st.lists(st.lists(st.integers(0, 50), max_size=20), max_size=20)  # ids may equal the end-of-text id

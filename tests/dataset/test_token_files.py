@@ -16,7 +16,7 @@ from tasks.dataset import (
     write_preview,
 )
 from tasks.errors import InputError
-from tests.plain_rows import pack, rows
+from tests.factories.rows import pack, rows
 
 # As json.dump of Happy Transformer 2.x leaves it: one line, keys in this order, labels = input_ids.
 HAPPY_2 = (

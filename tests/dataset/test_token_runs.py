@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.dataset import TokenRun, token_runs
-from tests.plain_rows import pack
+from tests.factories.rows import pack
 
 EOS = 0
 DOCUMENTS = st.lists(st.lists(st.integers(0, 50), max_size=20), max_size=20)

@@ -14,7 +14,7 @@ import pytest
 
 from deployments.up import DATABASE
 from tasks.settings import ROOT
-from tests.deployments.living import (
+from tests.deployments.installation import (
     RESUMED,
     Api,
     Webhook,

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.circumstances import wait_until
-
-from .living import free_port
+from tests.deployments.installation import free_port
+from tests.factories.waiting import wait_until
 
 PASSWORD = "a-password-of-the-tests"
 

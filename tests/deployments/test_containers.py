@@ -16,8 +16,8 @@ from prefect.utilities.templating import apply_values
 from prefect_docker.worker import DockerWorker, DockerWorkerJobConfiguration
 from prefect_kubernetes.worker import KubernetesWorker, KubernetesWorkerJobConfiguration
 
-from tasks.provenance import provenance
 from tasks.settings import ROOT, settings
+from tasks.training.provenance import provenance
 
 FOLDER = ROOT / "deployments"
 TOOLS = Path(sys.executable).parent
@@ -73,7 +73,7 @@ def test_the_image_runs_as_nobody_special_and_holds_no_secret() -> None:
 
 
 def test_an_image_states_the_commit_that_it_was_built_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("tasks.provenance.ROOT", tmp_path)
+    monkeypatch.setattr("tasks.training.provenance.ROOT", tmp_path)
     monkeypatch.setenv("SPINNERET_COMMIT", "c0ffee")
     settings.cache_clear()
     assert provenance()["git_commit"] == "c0ffee"

@@ -13,8 +13,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments import automations
 from deployments.installation import install
-from tasks.guarded_child import GuardedChild
-from tests.deployments.living import (
+from tasks.guarded_process import GuardedChild
+from tests.deployments.installation import (
     RESUMED,
     Api,
     comes,

@@ -16,8 +16,8 @@ import yaml
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
-from flows.local_server import _free_port
-from tasks.guarded_child import GuardedChild
+from flows.cli.local_server import _free_port
+from tasks.guarded_process import GuardedChild
 from tasks.settings import ROOT
 
 FILE = ROOT / "deployments" / "prefect.yaml"

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from deployments.run_processes import lives
-from tasks.guarded_child import GuardedChild
+from tasks.guarded_process import GuardedChild
 from tasks.storage.embedded_server import Endpoint, embedded_store
-from tests.circumstances import wait_until
+from tests.deployments.installation import RESUMED, TINY, Api, engine_of, processes_of
+from tests.factories.waiting import wait_until
 
-from .living import RESUMED, TINY, Api, engine_of, processes_of
 from .test_prefect_yaml import prefect, running_server
 
 pytestmark = [

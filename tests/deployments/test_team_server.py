@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.guarded_child import GuardedChild
+from tasks.guarded_process import GuardedChild
 from tasks.settings import ROOT
-from tests.circumstances import wait_until
-from tests.flows.commanding import run_script
+from tests.deployments.installation import free_port
+from tests.factories.waiting import wait_until
+from tests.flows.commands import run_script
 
-from .living import free_port
 from .postgres import Postgres, find_postgres, postgres
 
 pytestmark = [

@@ -11,10 +11,10 @@ from pydantic.fields import FieldInfo
 
 from flows.train import train
 from tasks.parameters import RunParameters
-from tests.circumstances import wait_until
 from tests.deployments.browser import BROWSER, DRIVER, LAPTOP, PHONE, Browser, Form
 from tests.deployments.conftest import Up
-from tests.deployments.living import RESUMED, TINY, endless_training, processes_of
+from tests.deployments.installation import RESUMED, TINY, endless_training, processes_of
+from tests.factories.waiting import wait_until
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.automations import read_template
 from tests.deployments.conftest import Up
-from tests.deployments.living import RESUMED, TINY, Webhook, comes, engine_of, last_checkpoint, processes_of
+from tests.deployments.installation import RESUMED, TINY, Webhook, comes, engine_of, last_checkpoint, processes_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,7 +12,7 @@ from deployments.automations import read_template
 from deployments.installation import DEPLOYMENTS
 from deployments.up import DATABASE
 from tests.deployments.conftest import Up
-from tests.deployments.living import RESUMED, comes
+from tests.deployments.installation import RESUMED, comes
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.run_processes import MARK, RUN
 from deployments.worker import _only_one, end_runs, main
-from tests.circumstances import wait_until
+from tests.factories.waiting import wait_until
 
 
 def test_a_second_worker_of_a_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

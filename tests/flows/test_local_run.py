@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows import local_server
+from flows.cli import local_server
 from tasks.settings import ROOT, settings
-from tests.circumstances import wait_until
-from tests.flows.commanding import run_script
+from tests.factories.waiting import wait_until
+from tests.flows.commands import run_script
 from tests.flows.conftest import TEMPLATE
 
 TINY = [

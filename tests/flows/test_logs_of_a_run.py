@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.evaluation.corpus_report import CorpusReport, report_text
-from tests.flows.commanding import Ended, run_script
+from tasks.evaluation.corpus.report import CorpusReport, report_text
+from tests.flows.commands import Ended, run_script
 from tests.flows.test_local_run import TINY
 
 pytestmark = pytest.mark.slow

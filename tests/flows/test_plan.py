@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flows.command import run
-from flows.command_line import read_words
+from flows.cli.arguments import read_words
+from flows.cli.command import run
 from flows.prepare import prepare
 from flows.train import plan, train
 from tasks.corpus import check_sources
@@ -23,7 +23,7 @@ from tasks.parameters import (
     TrainingParameters,
 )
 from tasks.settings import settings
-from tests.flows.commanding import Ended, run_script
+from tests.flows.commands import Ended, run_script
 
 TEMPLATE = "{a|b|c} {d|e} {f|g|h} {x|y}"
 

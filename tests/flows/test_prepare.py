@@ -24,9 +24,9 @@ from tasks.parameters import (
     TrainingParameters,
 )
 from tasks.settings import settings
-from tests.flows import asking
+from tests.factories.rows import load_rows
+from tests.flows import prefect_records
 from tests.flows.conftest import TEMPLATE, Run, run_of
-from tests.plain_rows import load_rows
 
 TEXTS = ["a d f x", 'b, "e"\ng', "c d h ünï 日本", "a e f", "007", "NA"]
 
@@ -107,7 +107,7 @@ def test_preprocessed_data_are_saved_also_when_the_tokens_are_cached_and_train_t
     path = again.place / "preprocessed-data.json"
     saving = TrainingParameters(save_preprocessed_data=True, save_preprocessed_data_path=str(path), max_steps=3)
     saved = prepare_with(again, training=saving)
-    assert asking.states(run_of(saved))["make tokens"] == ["Cached"]
+    assert prefect_records.states(run_of(saved))["make tokens"] == ["Cached"]
     tokens = saved.result().tokens
     rows = json.loads(path.read_text())
     assert {name: len(rows[name]) for name in rows} == {"train": tokens.train_blocks, "eval": tokens.eval_blocks}
@@ -178,6 +178,6 @@ def test_bad_input_fails_the_run_with_one_sentence_and_leaves_nothing_half_writt
     assert "Traceback" not in caplog.text
     left = everything_in(settings().data) - kept
     assert not [path for path in left if ".partial" in path]
-    recorded = asking.read_flow_run(run_of(state))
+    recorded = prefect_records.read_flow_run(run_of(state))
     assert recorded.state is not None
     assert recorded.state.name == "Failed"

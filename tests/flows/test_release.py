@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from flows import release as flows
-from flows.command import run_verb
+from flows.cli.command import run_verb
 from tasks.parameters import ReleaseParameters
 from tasks.settings import ROOT
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.publish import publish
-from tests.flows import asking
-from tests.flows.commanding import Ended, run_script
+from tests.flows import prefect_records
+from tests.flows.commands import Ended, run_script
 from tests.flows.conftest import run_of
 
 FACTS = {
@@ -216,7 +216,7 @@ def test_each_verb_is_a_flow_whose_answer_is_an_artifact(
     assert flow.name == verb
     state = flow(**told, return_state=True)
     assert state.is_completed(), state.message
-    [shown] = asking.read_artifacts(run_of(state), f"release-{verb}")
+    [shown] = prefect_records.read_artifacts(run_of(state), f"release-{verb}")
     assert "spinneret" in str(shown.data)
 
 

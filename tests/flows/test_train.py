@@ -11,25 +11,25 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.command_line import read_parameters
+from flows.cli.arguments import read_parameters
 from flows.prepare import prepare
 from flows.sample import sample, summary, write
 from flows.train import summary as train_summary
 from flows.train import train
 from tasks.comparison import read_figures
-from tasks.evaluation.corpus_report import report_markdown
-from tasks.evaluation.losses import draw_losses
-from tasks.evaluation.prompts import NO_ROOM
-from tasks.folders import read_manifest
-from tasks.locate import fetch_release, latest
+from tasks.corpus_report import read_report
+from tasks.evaluation.corpus.report import report_markdown
+from tasks.evaluation.models.prompts import NO_ROOM
+from tasks.evaluation.reports.loss_plot import draw_losses
 from tasks.parameters import Group, ModelParameters, ReleaseParameters, SampledModelParameters, SamplingParameters
-from tasks.references import ModelReference
-from tasks.registry import list_releases
-from tasks.report import read_report
+from tasks.registry.locate import fetch_release, latest
+from tasks.registry.verbs import list_releases
 from tasks.samples import read_prompts, read_samples
 from tasks.settings import ROOT, settings
+from tasks.stage.folders import read_manifest
+from tasks.stage.references import ModelReference
 from tasks.weights import read_history
-from tests.flows import asking
+from tests.flows import prefect_records
 from tests.flows.conftest import TEMPLATE, Run, at, run_of, run_train
 
 SAMPLING = SamplingParameters(prompts=("a d",), num_samples=2, max_length=8)
@@ -103,7 +103,7 @@ def test_the_samples_before_and_after_have_the_same_prompts_and_seeds(first: Run
 def test_the_second_time_every_stage_is_cached_and_nothing_is_written(again: Run) -> None:
     kept = stamps(settings().data)
     second = run_train(again.place, again.told)
-    assert asking.states(second.id) == {
+    assert prefect_records.states(second.id) == {
         "check destination": ["Completed"], "make corpus": ["Cached"],
         "make base model": ["Cached"], "make tokens": ["Cached"],
         "save preprocessed data": ["Completed"], "make report": ["Cached"], "show report": ["Completed"],
@@ -140,7 +140,7 @@ def test_a_refusal_is_a_completed_run_that_says_why_and_leaves_the_champion(agai
     assert second.left.release.version != again.left.release.version
     named = {one.alias: one.version for one in list_releases(release=strict).aliases}
     assert named == {"latest": second.left.release.version, "champion": again.left.release.version}
-    [summary] = asking.read_artifacts(second.id, "summary")
+    [summary] = prefect_records.read_artifacts(second.id, "summary")
     assert "max_loss" in str(summary.data).replace("&#95;", "_")
     report = fetch_release(latest(strict)).folder / "report.html"
     assert "max_loss" in report.read_text()
@@ -158,7 +158,7 @@ def test_a_file_that_was_altered_is_made_again_and_the_rest_is_cached(again: Run
     before = json.loads(preview.read_text())
     preview.write_text("[]")
     second = run_train(again.place, again.told)
-    ended = asking.states(second.id)
+    ended = prefect_records.states(second.id)
     assert ended.pop("make weights") == ["Completed"]
     assert ended["make tokens"] == ["Cached"]
     assert ended["make samples"] == ["Cached"] * 3, "the same training gives the same weights"
@@ -170,24 +170,24 @@ def test_a_file_that_was_altered_is_made_again_and_the_rest_is_cached(again: Run
 def test_another_number_of_samples_trains_nothing_again(again: Run) -> None:
     told = {**again.told, "sampling": SAMPLING}
     second = run_train(again.place, told)
-    ended = asking.states(second.id)
+    ended = prefect_records.states(second.id)
     assert ended["make weights"] == ["Cached"]
     assert sorted(ended["make samples"]) == ["Cached", "Completed", "Completed"]
 
 
 def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first: Run) -> None:
-    [shown] = asking.read_artifacts(first.id, "samples")
+    [shown] = prefect_records.read_artifacts(first.id, "samples")
     assert isinstance(shown.data, str)
     assert shown.type == "markdown"
     assert "#### 'a d'" in shown.data
     assert shown.data.count("    - challenger: ") == 3
-    [summary] = asking.read_artifacts(first.id, "summary")
+    [summary] = prefect_records.read_artifacts(first.id, "summary")
     assert "beats the base model" in str(summary.data)
-    [metrics] = asking.read_artifacts(first.id, "metrics")
+    [metrics] = prefect_records.read_artifacts(first.id, "metrics")
     assert "perplexity" in str(metrics.data)
-    [link] = asking.read_artifacts(first.id, "release")
+    [link] = prefect_records.read_artifacts(first.id, "release")
     assert first.left.release.uri in str(link.data)
-    [losses] = asking.read_artifacts(first.id, "losses")
+    [losses] = prefect_records.read_artifacts(first.id, "losses")
     made = first.left.lineage
     assert made.report.floor is not None
     with at(first.place):
@@ -199,7 +199,7 @@ def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first
     assert float(last) == pytest.approx(measured[-1], abs=1e-4), "the curve, in the precision of the training"
     fp32 = made.weights.precision == "fp32"
     assert measured[-1] == pytest.approx(made.weights.loss_after, abs=1e-4 if fp32 else 1e-2), "loss_after is in fp32"
-    [progress] = asking.read_artifacts(first.id, "training")
+    [progress] = prefect_records.read_artifacts(first.id, "training")
     assert (progress.type, progress.data) == ("progress", 100)
 
 
@@ -207,13 +207,13 @@ def test_the_ui_shows_the_corpus_report_and_so_it_does_where_everything_was_done
     report = read_report(again.left.lineage.report)
     assert report.floor.nats_per_document == pytest.approx(math.log(36))
     assert again.left.lineage.report.floor == report.floor.nats_per_token
-    [shown] = asking.read_artifacts(again.id, "corpus-report")
+    [shown] = prefect_records.read_artifacts(again.id, "corpus-report")
     assert (shown.type, shown.data) == ("markdown", report_markdown(report))
     made = stamps(again.left.lineage.report.folder)
     prepared = prepare(corpus=again.told["corpus"], training=again.told["training"], return_state=True)
     assert prepared.result().report == again.left.lineage.report
     assert stamps(again.left.lineage.report.folder) == made, "it is shown again, not made again"
-    [shown_again] = asking.read_artifacts(run_of(prepared), "corpus-report")
+    [shown_again] = prefect_records.read_artifacts(run_of(prepared), "corpus-report")
     assert shown_again.data == shown.data
 
 
@@ -255,7 +255,7 @@ def test_prompts_given_to_sample_come_before_those_of_the_parameters(again: Run)
 
 def test_the_flow_sample_shows_what_was_written(again: Run) -> None:
     state = sample(("a d",), sampling=SAMPLING, release=release_of(again), return_state=True)
-    [shown] = asking.read_artifacts(run_of(state), "samples")
+    [shown] = prefect_records.read_artifacts(run_of(state), "samples")
     assert "| prompt | sample |" in str(shown.data)
 
 

@@ -16,10 +16,10 @@ from tasks.parameters import (
     TokenParameters,
     TrainingParameters,
 )
-from tasks.references import Weights
 from tasks.settings import settings
+from tasks.stage.references import Weights
 from tasks.unchanged import Unchanged, find_unchanged
-from tests.flows import asking
+from tests.flows import prefect_records
 from tests.flows.conftest import TEMPLATE, Run, run_of, run_train
 
 from .test_train import stamps
@@ -49,8 +49,8 @@ def test_on_any_machine_the_same_run_is_unchanged_and_makes_nothing(elsewhere: R
     assert left.version == elsewhere.left.release.version
     assert summary(left) == left.sentence()
     assert not settings().data.exists()
-    assert set(asking.states(run_of(state))) == {"check destination", "look for changes"}
-    [link] = asking.read_artifacts(run_of(state), "release")
+    assert set(prefect_records.states(run_of(state))) == {"check destination", "look for changes"}
+    [link] = prefect_records.read_artifacts(run_of(state), "release")
     assert left.sentence() in str(link.description)
 
 
@@ -114,7 +114,7 @@ def test_force_trains_although_the_weights_are_there(again: Run) -> None:
     before = stamps(Weights.place(again.left.lineage.weights.key))
     state = train(**again.told, skip_unchanged=True, force=True, return_state=True)
     assert state.is_completed(), state.message
-    ended = asking.states(run_of(state))
+    ended = prefect_records.states(run_of(state))
     assert ended["forget weights"] == ["Completed"]
     assert ended["make weights"] == ["Completed"]
     assert ended["make tokens"] == ["Cached"]

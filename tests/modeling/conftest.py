@@ -17,7 +17,7 @@ from tasks.modeling.recipes import Recipe, choose_recipe
 from tasks.modeling.tokenization import load_tokenizer, tokenize
 from tasks.modeling.trainer import Checkpoints
 from tasks.parameters import SamplingParameters, TrainingParameters
-from tests.plain_rows import blocks_of, pack, rows
+from tests.factories.rows import blocks_of, pack, rows
 
 SHAPE = Shape(hidden_size=32, layer_pairs=1, heads=4, positions=128, vocabulary=320)
 BLOCK = 32

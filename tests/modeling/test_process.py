@@ -22,7 +22,7 @@ from tasks.modeling.generation import generate
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.recipes import PRETRAINED
 from tasks.parameters import SamplingParameters, TrainingParameters
-from tests.plain_rows import blocks_of
+from tests.factories.rows import blocks_of
 
 heard = io.StringIO()
 another = logging.getLogger("someone.else")

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.checkpoints import Checkpoint, Checkpoints
 from tasks.dataset import Row
 from tasks.errors import InputError
 from tasks.modeling.finetuning import Progress
 from tasks.modeling.trainer import BlockTrainer
-from tests.circumstances import no_file_larger_than
+from tasks.training.checkpoints import Checkpoint, Checkpoints
+from tests.factories.waiting import no_file_larger_than
 from tests.modeling.conftest import Trained, float64_loss, train_model
 
 SHARED: dict[str, Any] = {

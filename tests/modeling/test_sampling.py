@@ -59,7 +59,7 @@ def greedy(generator: TunableGeneration, **values: Any) -> list[int]:
     ],
 )
 def test_each_parameter_reaches_the_beam_search(neo: TunableGeneration, name: str, value: Any, argument: str) -> None:
-    """Without beams, the draw is ours: `test_drawing.py`."""
+    """Without beams, the draw is ours: `test_logits_processors.py`."""
     usual, unusual = (write(neo, **{"num_beams": 2} | values)[1][0][0] for values in ({}, {name: value}))
     assert getattr(unusual["generation_config"], argument) == value
     expected = 2 if name == "num_beams" else getattr(SamplingParameters(), name)

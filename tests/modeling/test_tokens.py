@@ -18,12 +18,12 @@ from tasks.modeling import tokenization
 from tasks.modeling.blocks import Blocks
 from tasks.modeling.tokenization import Batches, load_tokenizer, tokenize_batches
 from tasks.parameters import TokenParameters, TrainingParameters
-from tasks.references import Corpus, ModelReference
 from tasks.settings import ROOT, settings
+from tasks.stage.references import Corpus, ModelReference
 from tasks.tokens import load_blocks, make_tokens, save_preprocessed
-from tests.circumstances import wait_until
+from tests.factories.rows import load_rows
+from tests.factories.waiting import wait_until
 from tests.modeling.conftest import train_model
-from tests.plain_rows import load_rows
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     from tasks.parameters import TokenParameters, TrainingParameters
-    from tasks.references import Corpus, ModelReference
+    from tasks.stage.references import Corpus, ModelReference
     from tasks.tokens import make_tokens
 
     corpus, base = Corpus.model_validate_json(sys.argv[1]), ModelReference.model_validate_json(sys.argv[2])

@@ -12,15 +12,15 @@ import torch
 
 from tasks.dataset import Row
 from tasks.errors import InputError
-from tasks.folders import make_folder
 from tasks.modeling.base_models import build
 from tasks.modeling.blocks import Blocks
 from tasks.modeling.finetuning import Progress, finetune
 from tasks.modeling.happy import TunableGeneration
 from tasks.parameters import SamplingParameters, TrainingParameters
-from tests.circumstances import no_file_larger_than
+from tasks.stage.folders import make_folder
+from tests.factories.rows import blocks_of
+from tests.factories.waiting import no_file_larger_than
 from tests.modeling.conftest import FITTING, SHAPE, Trained, float64_loss, train_model
-from tests.plain_rows import blocks_of
 
 
 def test_the_loss_before_is_that_of_the_untouched_model(

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tasks.spintax import SpintaxError, Template, count_distinct_of, draw_from, read_templates
 from tasks.spintax.distinct import Variants
-from tasks.spintax.drawing import look_up, make_tables
 from tasks.spintax.enumeration import _Blocks
 from tasks.spintax.permutation import permute
+from tasks.spintax.sampling import look_up, make_tables
 
 from .oracle import Sequence, expand, reference, sequences, write
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.guarded_child import GuardedChild
+from tasks.guarded_process import GuardedChild
 from tasks.storage.embedded_server import LOCAL_BUCKET, Endpoint
-from tests.circumstances import wait_until
+from tests.factories.waiting import wait_until
 
 KEYS = ("SEAWEEDSEAWEED012345", "secret-of-the-seaweed-tests")
 _SERVERS = ("s3", "master", "volume", "filer", "admin")

@@ -13,7 +13,7 @@ from tasks.storage.aliases import read_alias
 from tasks.storage.fetch import fetch, read_manifest, resolve
 from tasks.storage.publish import publish
 from tasks.storage.verify import verify
-from tests.circumstances import no_file_larger_than
+from tests.factories.waiting import no_file_larger_than
 
 from .conftest import Line, connected
 from .faults import Fault, Held, delayed, got_cut, got_flipped, got_reset, refused

@@ -13,7 +13,7 @@ import pytest
 from tasks.errors import InputError, UnavailableError
 from tasks.storage.client import connect_to_embedded
 from tasks.storage.embedded_server import embedded_store
-from tests.circumstances import wait_until
+from tests.factories.waiting import wait_until
 
 HOLDER = """
 import sys, time

@@ -19,7 +19,7 @@ from tasks.storage.fetch import fetch, resolve
 from tasks.storage.manifest import SCHEMA
 from tasks.storage.publish import publish
 from tasks.storage.store import Store
-from tests.circumstances import no_file_larger_than
+from tests.factories.waiting import no_file_larger_than
 
 from .test_manifest import UNSAFE
 

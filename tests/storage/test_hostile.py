@@ -17,7 +17,7 @@ from tasks.storage.embedded_server import Endpoint
 from tasks.storage.fetch import fetch
 from tasks.storage.publish import publish
 from tasks.storage.store import MAX_DOCUMENT, Store
-from tests.circumstances import no_file_larger_than
+from tests.factories.waiting import no_file_larger_than
 
 from .conftest import connected
 from .invariant import contents

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import InputError
-from tasks.guarded_child import GuardedChild
+from tasks.guarded_process import GuardedChild
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.embedded_server import LOCAL_BUCKET, _rclone
 from tasks.storage.fetch import fetch
 from tasks.storage.publish import publish
-from tests.circumstances import wait_until
+from tests.factories.waiting import wait_until
 
 KEYS = ("HTTPSTESTHTTPSTEST01", "secret-of-the-https-test")
 STARTED = re.compile(r"https://127\.0\.0\.1:\d+")

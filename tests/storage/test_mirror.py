@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import InputError
-from tasks.folders import make_folder, read_manifest
+from tasks.stage.folders import make_folder, read_manifest
 from tasks.storage.embedded_server import LOCAL_BUCKET, Endpoint
 from tasks.storage.manifest import MIN_PART
 from tasks.storage.mirror import DamagedError, Mirror, MirrorError

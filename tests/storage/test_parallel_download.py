@@ -12,7 +12,7 @@ from tasks.storage.manifest import FileEntry
 from tasks.storage.publish import publish
 from tasks.storage.receiving import PART, fetch_file
 from tasks.storage.store import Store
-from tests.circumstances import no_file_larger_than
+from tests.factories.waiting import no_file_larger_than
 
 from .conftest import Line
 from .faults import Fault, got_cut, got_flipped, got_reset, refused

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from tasks.champion import find_champion
-from tasks.locate import CHAMPION
 from tasks.parameters import ReleaseParameters
-from tasks.references import ModelReference
-from tasks.registry import promote, rollback
+from tasks.registry.locate import CHAMPION
+from tasks.registry.verbs import promote, rollback
 from tasks.release import crown
+from tasks.stage.references import ModelReference
 from tasks.storage.aliases import read_alias
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.publish import publish
-from tests.tasks import making
+from tests.factories import references
 
 Publish = Callable[[str], str]
 
@@ -40,7 +40,7 @@ def published(place: ReleaseParameters, tmp_path: Path) -> Publish:
 
 
 def found(place: ReleaseParameters, weights: str) -> ModelReference | None:
-    return find_champion.fn(place, making.weights(model_sha256=weights), "GPT-NEO")
+    return find_champion.fn(place, references.weights(model_sha256=weights), "GPT-NEO")
 
 
 def crowned(place: ReleaseParameters, version: str) -> bool:

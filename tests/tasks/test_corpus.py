@@ -11,9 +11,9 @@ from tasks.corpus import CorpusSources, check_sources, corpus_key, load_template
 from tasks.dataset import read_jsonl_documents
 from tasks.errors import InputError
 from tasks.parameters import CorpusParameters
-from tasks.references import Corpus
 from tasks.settings import ROOT
 from tasks.spintax import Template
+from tasks.stage.references import Corpus
 
 SEED = "75261bb3d67b57acd038aedbcc2c76500723f4152f8c8ca618b465bcbbd32085"
 """The sha256 of the seed's sentences, sorted by code point, each with a line end."""

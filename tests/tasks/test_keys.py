@@ -8,8 +8,8 @@ import pytest
 from prefect import Task
 
 from tasks.base_model import base_key
-from tasks.caching import ContentKey
 from tasks.corpus import corpus_key
+from tasks.corpus_report import report_key
 from tasks.errors import InputError
 from tasks.parameters import (
     CorpusParameters,
@@ -19,11 +19,11 @@ from tasks.parameters import (
     TokenParameters,
     TrainingParameters,
 )
-from tasks.report import report_key
 from tasks.samples import samples_key
+from tasks.stage.caching import ContentKey
 from tasks.tokens import tokens_key
 from tasks.weights import make_weights, weights_key
-from tests.tasks.making import TEMPLATE, blocks, corpus, model
+from tests.factories.references import TEMPLATE, blocks, corpus, model
 
 TYPED = CorpusParameters(template=TEMPLATE)
 

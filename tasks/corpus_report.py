@@ -1,0 +1,97 @@
+"""Report: what the corpus is, how far a held-out loss on it can be trusted, and how low a loss can be.
+
+What comes in: the corpus, its tokens and the corpus parameters. What it leaves: `data/report/<key>/report.json`, the
+same figures as text in the log, and as a Markdown artifact in the UI.
+"""
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.corpus import CorpusSources
+from tasks.dataset import document_digest, read_jsonl_documents
+from tasks.evaluation.corpus import report as corpus_report
+from tasks.evaluation.corpus.report import CorpusReport, Counts, Source, Split, Tokens, report_markdown, report_text
+from tasks.observability.artifacts import show
+from tasks.stage.folders import Facts, digest
+from tasks.stage.references import Corpus, Report, TokenBlocks
+from tasks.stage.stage import stage
+
+VERSION = 1
+
+
+def report_key(corpus: Corpus, tokens: TokenBlocks, asked: int) -> str:
+    """The key of a report: the contents and counts of corpus and tokens, and the documents that were asked for."""
+    return digest("report", VERSION, corpus.model_dump(exclude={"key"}), tokens.model_dump(exclude={"key"}), asked)
+
+
+@stage(Report, "make report", report_key)
+def make_report(folder: Path, corpus: Corpus, tokens: TokenBlocks, asked: int) -> Facts:
+    """Compute the figures; `asked` is how many documents were to be drawn from the templates."""
+    made_of = CorpusSources.of(corpus)
+    templates = made_of.templates()
+    ready_made = tokens.longest_document is None
+    report = corpus_report.make_report(
+        train=read_jsonl_documents(corpus.folder / "train.jsonl"),
+        evaluation=sorted(read_jsonl_documents(corpus.folder / "eval.jsonl"), key=_shuffled),
+        templates=templates,
+        sources=_sources(made_of),
+        counts=_counts(corpus),
+        split=_split(made_of),
+        tokens=None if ready_made else Tokens(**tokens.model_dump(exclude={"key", "sha256"})),
+        asked=asked if templates else None,
+        fingerprints={"corpus": corpus.sha256, "tokens": tokens.sha256},
+        warnings=["the tokens come from a preprocessed file and not from this corpus"] if ready_made else [],
+    )
+    (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    exact = report.floor.kind == "exact"
+    return {"floor": report.floor.nats_per_token if exact else None, "warnings": len(report.warnings)}
+
+
+@task(name="show report", cache_policy=NO_CACHE, persist_result=False)
+def show_report(made: Report) -> None:
+    """Show the report in the log and in the UI, in every run."""
+    report = read_report(made)
+    print(f"report: the corpus in figures\n{report_text(report)}")
+    show("corpus-report", report_markdown(report), "What the corpus is, and its loss floor")
+
+
+def read_report(report: Report) -> CorpusReport:
+    """The figures of a report."""
+    return CorpusReport.model_validate_json((report.folder / "report.json").read_bytes())
+
+
+def _shuffled(document: str) -> bytes:
+    """Where a held-out document stands: the first ones are a sample, which those of a sorted corpus would not be."""
+    return document_digest(document, seed=0)
+
+
+def _sources(made_of: CorpusSources) -> list[Source]:
+    return [
+        Source(
+            name=source.name,
+            kind="text" if source.template is None else "template",
+            line=source.line,
+            sha256=source.sha256,
+            documents=source.documents,
+        )
+        for source in made_of.sources
+    ]
+
+
+def _counts(corpus: Corpus) -> Counts:
+    return Counts(
+        read=corpus.read,
+        kept=corpus.documents,
+        duplicate=corpus.duplicates,
+        empty=corpus.empty,
+        rejected=corpus.rejected,
+        train=corpus.train_documents,
+        evaluation=corpus.eval_documents,
+    )
+
+
+def _split(made_of: CorpusSources) -> Split:
+    pairs = ((number, pair[:2], pair[2:]) for number, some in enumerate(made_of.pairs) for pair in some)
+    return Split(kind=made_of.split, held_out=tuple(pairs))

@@ -1,0 +1,87 @@
+"""Lengths: how long documents are, in one pass and bounded memory.
+
+What comes in: the length of one document after the other. What it leaves: shortest, median, mean, longest and a
+histogram. Lengths up to 9,999 are exact; longer ones keep four digits in the median and the histogram.
+"""
+
+from collections import Counter
+from itertools import accumulate, pairwise
+
+from tasks.evaluation.corpus.figures import Bin, Lengths
+
+BINS = 10
+"""Most bins of a histogram."""
+
+_EXACT = 10_000
+
+
+class LengthTally:
+    """Counts lengths; it holds at most 10,000 numbers and 9,000 more for each further digit."""
+
+    def __init__(self) -> None:
+        self._documents: Counter[int] = Counter()
+        self._cut = 0  # what long documents are longer than they are counted
+        self._long: tuple[int, int] | None = None  # shortest and longest of the long documents
+
+    def add(self, length: int) -> None:
+        """Count one document."""
+        if length >= _EXACT:
+            length = self._cut_long(length)
+        self._documents[length] += 1
+
+    def _cut_long(self, length: int) -> int:
+        unit: int = 10 ** (len(str(length)) - 4)
+        shortest, longest = self._long or (length, length)
+        self._long = min(shortest, length), max(longest, length)
+        self._cut += length % unit
+        return length - length % unit
+
+    def figures(self) -> Lengths | None:
+        """What was counted; None where there was no document."""
+        if not self._documents:
+            return None
+        shortest, longest = min(self._documents), max(self._documents)
+        if self._long:
+            shortest, longest = self._long[0] if shortest >= _EXACT else shortest, self._long[1]
+        total = self._cut + sum(length * documents for length, documents in self._documents.items())
+        return Lengths(
+            shortest=shortest,
+            median=max(_median(self._documents), float(shortest)),
+            mean=total / self._documents.total(),
+            longest=longest,
+            bins=self._bins(shortest, longest),
+        )
+
+    def _bins(self, shortest: int, longest: int) -> tuple[Bin, ...]:
+        bounds = bin_bounds(shortest, longest)
+        counts = [0] * (len(bounds) - 1)
+        number = 0
+        for length, documents in sorted(self._documents.items()):
+            while length >= bounds[number + 1]:
+                number += 1
+            counts[number] += documents
+        return tuple(
+            Bin(low=low, high=end - 1, documents=documents)
+            for (low, end), documents in zip(pairwise(bounds), counts, strict=True)
+        )
+
+
+def bin_bounds(shortest: int, longest: int) -> list[int]:
+    """Where each bin begins and, last, one past the longest: equal widths in a narrow range, else growing ones."""
+    span = longest + 1 - shortest
+    if span <= 5 * BINS or longest < 4 * shortest:
+        width = -(-span // BINS)
+        return [*range(shortest, longest + 1, width), longest + 1]
+    growth = (longest + 1) / max(shortest, 1)
+    inner = {round(max(shortest, 1) * growth ** (number / BINS)) for number in range(1, BINS)}
+    return sorted({shortest, longest + 1} | {bound for bound in inner if shortest < bound <= longest})
+
+
+def _median(documents: Counter[int]) -> float:
+    """The middle length, or the mean of the two in the middle."""
+    lengths = sorted(documents)
+    total = documents.total()
+    ranks = list(accumulate(documents[length] for length in lengths))
+    low = next(length for length, rank in zip(lengths, ranks, strict=True) if rank > (total - 1) // 2)
+    high = next(length for length, rank in zip(lengths, ranks, strict=True) if rank > total // 2)
+    return (low + high) / 2

@@ -1,0 +1,159 @@
+"""Corpus report: what a corpus is, how far a held-out loss on it can be trusted, and how low a loss can be.
+
+What comes in: the training and the held-out documents as streams, the templates, and what the stages counted. What it
+leaves: a `CorpusReport`, which is report.json as JSON and which `corpus_text` shows in a terminal and in the UI.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tasks.evaluation.corpus.figures import (
+    CorpusReport,
+    Counts,
+    Floor,
+    HeldOutPair,
+    Source,
+    SourceFigures,
+    Split,
+    SplitFigures,
+    TokenFigures,
+    Tokens,
+)
+from tasks.evaluation.corpus.floor import HeldOutSize, loss_floor, no_floor
+from tasks.evaluation.corpus.statistics import Survey, survey
+from tasks.evaluation.corpus.text import report_markdown, report_text
+from tasks.evaluation.corpus.warnings import warn
+from tasks.spintax import Template, count_distinct_of
+
+__all__ = [
+    "CorpusReport",
+    "Counts",
+    "HeldOutPair",
+    "Source",
+    "Split",
+    "Tokens",
+    "make_report",
+    "report_markdown",
+    "report_text",
+]
+
+MEASURES = {
+    "line": (
+        "Held-out variants are new combinations of options whose near neighbours were trained on: the held-out loss "
+        "measures recall of the template, not generalisation to new text."
+    ),
+    "combination": (
+        "Held-out variants hold pairs of options that were trained on, but never side by side: the held-out loss "
+        "measures how well the model combines what it has seen."
+    ),
+    "text": (
+        "Held-out own text is new text of the same kind as the training documents: the held-out loss measures how well "
+        "the model predicts such text."
+    ),
+    "nothing": "Nothing is held out, so the loss on documents that were not trained on is not measured.",
+}
+"""What a loss on the held-out documents measures: two sentences where they are of both kinds."""
+
+
+def make_report(  # noqa: PLR0913 a corpus has that many aspects
+    *,
+    train: Iterable[str],
+    evaluation: Iterable[str],
+    templates: Sequence[Template],
+    sources: Sequence[Source],
+    counts: Counts,
+    split: Split,
+    tokens: Tokens | None = None,
+    asked: int | None = None,
+    fingerprints: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+) -> CorpusReport:
+    """Read both streams once, the held-out one first, and report on them; the same input gives the same report.
+
+    Args:
+        train: training documents; memory does not grow with them.
+        evaluation: held-out documents, some 200 bytes of memory each.
+        templates: what documents were drawn from, equally likely within a template.
+        sources: the template sources in the order of `templates`, and own text anywhere between them.
+        counts: must agree with the streams.
+        split: how documents were held out.
+        tokens: None where they were not counted.
+        asked: how many documents were to be drawn from the templates.
+        fingerprints: name → digest, for example of the corpus and of the tokens.
+        warnings: more warnings, put before those that follow from the figures.
+
+    Raises:
+        ValueError: the arguments do not agree with each other.
+    """
+    _check_sources(sources, templates)
+    found = survey(train, evaluation, templates, split.held_out)
+    if (found.train, found.evaluation) != (counts.train, counts.evaluation):
+        raise ValueError(f"counted {counts}, but {found.train} documents and {found.evaluation} held out were read")
+    distinct = count_distinct_of(templates) if templates else None
+    report = CorpusReport(
+        counts=counts,
+        asked=asked,
+        template_documents=counts.kept - found.own_documents,
+        own_documents=found.own_documents,
+        sources=_describe(sources, templates),
+        derivations=sum(template.count for template in templates) if templates else None,
+        distinct=distinct,
+        characters=found.characters,
+        words=found.words,
+        tokens=_token_figures(tokens, counts),
+        coverage=found.coverage,
+        split=SplitFigures(kind=split.kind, measures=_measures(found, split)),
+        leak=found.leak,
+        floor=_floor(found, sources, templates, distinct, tokens),
+        fingerprints=dict(fingerprints or {}),
+        warnings=(),
+    )
+    return CorpusReport(**dict(report) | {"warnings": (*warnings, *warn(report, templates))})
+
+
+def _check_sources(sources: Sequence[Source], templates: Sequence[Template]) -> None:
+    named = sum(source.kind == "template" for source in sources)
+    if named != len(templates):
+        raise ValueError(f"{named} sources are templates, but there are {len(templates)} templates")
+
+
+def _describe(sources: Sequence[Source], templates: Sequence[Template]) -> tuple[SourceFigures, ...]:
+    unnamed = iter(templates)
+    described = []
+    for source in sources:
+        template = next(unnamed) if source.kind == "template" else None
+        derivations, distinct = (template.count, template.distinct) if template else (None, None)
+        described.append(SourceFigures(**source.model_dump(), derivations=derivations, distinct=distinct))
+    return tuple(described)
+
+
+def _token_figures(tokens: Tokens | None, counts: Counts) -> TokenFigures | None:
+    if tokens is None:
+        return None
+    total, over = tokens.train_tokens + tokens.eval_tokens, tokens.documents_over_block
+    return TokenFigures(
+        **tokens.model_dump(),
+        total_tokens=total,
+        tokens_per_document=total / counts.kept if counts.kept else None,
+        over_block_share=over / counts.kept if over is not None and counts.kept else None,
+    )
+
+
+def _measures(found: Survey, split: Split) -> str:
+    if not found.evaluation:
+        return MEASURES["nothing"]
+    kinds = [split.kind] * bool(found.leak.neighbours) + ["text"] * bool(found.leak.runs)
+    return " ".join(MEASURES[kind] for kind in kinds)
+
+
+def _floor(
+    found: Survey, sources: Sequence[Source], templates: Sequence[Template], distinct: int | None, tokens: Tokens | None
+) -> Floor:
+    if not templates or any(source.kind == "text" for source in sources):
+        return no_floor("the entropy of own text is not known")
+    return loss_floor(
+        templates,
+        [source.documents for source in sources],
+        distinct,
+        mean_words=found.words.mean if found.words else 0.0,
+        held_out=HeldOutSize(found.evaluation, tokens.eval_tokens) if tokens else None,
+    )

@@ -1,0 +1,212 @@
+"""Rows of a corpus report: every figure in words, once, for all who show it.
+
+What comes in: a `CorpusReport`. What it leaves: sections of rows, a name and a sentence each. Every number goes through
+`number` or `percent`; what users wrote is cut where it is long, and escaped by those who show it.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from tasks.evaluation.corpus.figures import CorpusReport, Leak, Lengths, Option, OptionPair, SourceFigures
+
+SHOWN = 10
+"""Sources and warnings that are shown; report.json has them all."""
+
+_EXACT: int = 10**40
+
+
+class Row(NamedTuple):
+    """One line of the report."""
+
+    name: str
+    value: str
+
+
+class Section(NamedTuple):
+    """Rows that belong together."""
+
+    title: str
+    rows: list[Row]
+
+
+def number(value: float | None) -> str:
+    """A number for people: whole ones in full below 10^40, others to four digits or to the whole number."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, int):
+        return f"{value:,}" if value < _EXACT else f"{Decimal(value):.2e}"
+    if value.is_integer() or value >= 999.95:
+        return f"{value:,.0f}"
+    return f"{value:#,.4g}"
+
+
+def percent(share: float | None) -> str:
+    """A share of documents."""
+    return "unknown" if share is None else f"{100 * share:.1f} %"
+
+
+def sections(report: CorpusReport) -> list[Section]:
+    """All that the report says, but for the histograms."""
+    return [
+        Section("Documents", [*_documents(report), *_sources(report)]),
+        Section("Length", [*_lengths("characters", report.characters), *_lengths("words", report.words)]),
+        Section("Tokens", list(_tokens(report))),
+        Section("Option coverage", list(_coverage(report))),
+        Section("Split and leak", [_split(report), *_leak(report.leak)]),
+        Section("Loss floor", list(_floor(report))),
+        Section(
+            "Fingerprints", [Row("fingerprint", f"{name}: {value}") for name, value in report.fingerprints.items()]
+        ),
+        Section("Warnings", _shown("warning", list(report.warnings)) or [Row("warnings", "none")]),
+    ]
+
+
+def histogram(lengths: Lengths | None) -> list[Row]:
+    """The documents in each range of lengths."""
+    return [
+        Row(number(one.low) if one.low == one.high else f"{number(one.low)}-{number(one.high)}", number(one.documents))
+        for one in (lengths.bins if lengths else ())
+    ]
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """The text, without its middle where it is longer than `limit`."""
+    half = (limit - 3) // 2
+    return text if len(text) <= limit else f"{text[:half]}...{text[-half:]}"
+
+
+def _documents(report: CorpusReport) -> Iterator[Row]:
+    counts = report.counts
+    rejected = [f"{number(documents)} rejected ({reason})" for reason, documents in counts.rejected.items()]
+    parts = [f"{number(counts.kept)} kept", f"{number(counts.duplicate)} duplicate", f"{number(counts.empty)} empty"]
+    yield Row("documents", f"{number(counts.read)} read = {' + '.join([*parts, *(rejected or ['0 rejected'])])}")
+    asked = "" if report.asked is None else f" ({number(report.asked)} asked for)"
+    yield Row(
+        "kept",
+        f"{number(counts.train)} training + {number(counts.evaluation)} held out; "
+        f"{number(report.template_documents)} from templates{asked}, {number(report.own_documents)} own text",
+    )
+
+
+def _sources(report: CorpusReport) -> Iterator[Row]:
+    for source in report.sources[:SHOWN]:
+        yield Row("source", _source(source))
+        yield Row("sha256", source.sha256)
+    yield from _more("source", len(report.sources))
+    if report.derivations is not None:
+        yield Row("templates", f"{_variants(report.derivations, report.distinct)}, all together")
+
+
+def _source(source: SourceFigures) -> str:
+    line = "" if source.line is None else f":{source.line}"
+    variants = "" if source.derivations is None else f" of {_variants(source.derivations, source.distinct)}"
+    return f"{shorten(source.name)}{line} ({source.kind}): {number(source.documents)} documents{variants}"
+
+
+def _variants(derivations: int, distinct: int | None) -> str:
+    return f"{number(derivations)} derivations, {number(distinct)} distinct"
+
+
+def _lengths(name: str, lengths: Lengths | None) -> Iterator[Row]:
+    if lengths:
+        middle = f"median {number(lengths.median)}, mean {number(lengths.mean)}"
+        yield Row(name, f"{number(lengths.shortest)} to {number(lengths.longest)} a document, {middle}")
+
+
+def _tokens(report: CorpusReport) -> Iterator[Row]:
+    tokens = report.tokens
+    if tokens is None:
+        yield Row("tokens", "not counted")
+        return
+    yield Row(
+        "tokens",
+        f"{number(tokens.total_tokens)} = {number(tokens.train_tokens)} training + {number(tokens.eval_tokens)} held "
+        f"out; {number(tokens.tokens_per_document)} a document, {number(tokens.longest_document)} in the longest",
+    )
+    yield Row(
+        "blocks",
+        f"{number(tokens.train_blocks)} training + {number(tokens.eval_blocks)} held out, of "
+        f"{number(tokens.block_size)} tokens",
+    )
+    yield Row(
+        "over a block",
+        f"{number(tokens.documents_over_block)} documents ({percent(tokens.over_block_share)}) are longer than a block",
+    )
+
+
+def _coverage(report: CorpusReport) -> Iterator[Row]:
+    coverage = report.coverage
+    if coverage is None:
+        yield Row("options", "no template")
+        return
+    yield Row("options", f"{number(coverage.options_seen)} of {number(coverage.options)} seen in training")
+    seen = f"{number(coverage.pairs_seen)} of {number(coverage.pairs)} seen side by side in training"
+    yield Row(
+        "option pairs",
+        f"{seen if coverage.pairs is not None else 'too many to count'}; "
+        f"{number(coverage.pairs_held_out)} held out, {number(coverage.pairs_held_out_seen)} of them seen",
+    )
+    if coverage.never_seen:
+        yield Row("never seen", "; ".join(map(_option, coverage.never_seen)))
+    if coverage.held_out:
+        yield Row("held out", "; ".join(map(_pair, coverage.held_out)))
+
+
+def _option(option: Option) -> str:
+    return f'{shorten(option.template, 20)} slot {number(option.slot)} "{shorten(option.option, 30)}"'
+
+
+def _pair(pair: OptionPair) -> str:
+    second = f'slot {number(pair.second.slot)} "{shorten(pair.second.option, 30)}"'
+    return f"{_option(pair.first)} + {second}"
+
+
+def _split(report: CorpusReport) -> Row:
+    return Row("split", f"by {report.split.kind}. {report.split.measures}")
+
+
+def _leak(leak: Leak) -> Iterator[Row]:
+    near, runs = leak.neighbours, leak.runs
+    if near:
+        yield Row(
+            "leak",
+            f"{percent(near.share)} of {number(near.sampled)} held-out variants ({number(near.with_neighbour)}) have a "
+            f"training document one slot away, {number(near.mean)} on average",
+        )
+    if runs and not runs.sampled:
+        yield Row(
+            "leak", f"unknown: all {number(runs.too_short)} held-out own texts are under {number(runs.words)} words"
+        )
+    elif runs:
+        yield Row(
+            "leak",
+            f"{percent(runs.share)} of {number(runs.sampled)} held-out own texts ({number(runs.with_run)}) share "
+            f"{number(runs.words)} words in a row with a training document; {number(runs.too_short)} are too short",
+        )
+    yield Row("overlap", f"{number(leak.overlap)} held-out documents are training documents to the letter")
+
+
+def _floor(report: CorpusReport) -> Iterator[Row]:
+    floor = report.floor
+    if floor.nats_per_document is None:
+        yield Row("loss floor", f"unknown: {floor.reason}")
+        return
+    a_token = "" if floor.nats_per_token is None else f"; {number(floor.nats_per_token)} a token"
+    perplexity = "" if floor.perplexity is None else f" (perplexity {number(floor.perplexity)})"
+    yield Row(
+        "loss floor",
+        f"{'' if floor.kind == 'exact' else 'at most '}{number(floor.nats_per_document)} nats a document = "
+        f"{number(floor.bits_per_document)} bits; {number(floor.nats_per_word)} a word{a_token}{perplexity}",
+    )
+    if floor.reason:
+        yield Row("loss floor", f"not exact: {floor.reason}")
+    yield Row("how to read it", "a held-out loss below the floor means leakage, a training loss below it memorising")
+
+
+def _shown(name: str, values: list[str]) -> list[Row]:
+    return [*(Row(name, value) for value in values[:SHOWN]), *_more(name, len(values))]
+
+
+def _more(name: str, total: int) -> list[Row]:
+    return [Row(name, f"and {number(total - SHOWN)} more, in report.json")] if total > SHOWN else []

@@ -1,0 +1,90 @@
+"""Text of a corpus report: for the terminal and, as Markdown, for the UI.
+
+What comes in: a `CorpusReport`. What it leaves: the same rows twice, so the two cannot say different numbers. Names,
+options and warnings are what users wrote: a terminal does not obey them, and they cannot leave their cell of a table.
+"""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from math import ceil
+
+from rich.table import Table
+from rich.text import Text
+
+from tasks.evaluation.corpus.figures import CorpusReport, Lengths
+from tasks.evaluation.corpus.rows import Row, histogram, sections
+from tasks.evaluation.text import cell, one_line, plain
+
+WIDTH = 100
+"""Columns of the terminal that the text needs."""
+
+BAR = 20
+"""Columns of the longest bar, where there is room for it."""
+
+GAP = 2
+"""Columns between two columns."""
+
+
+def report_text(report: CorpusReport, *, width: int = WIDTH) -> str:
+    """The report as lines of at most `width` columns, without colours; the same report gives the same text."""
+    parts = sections(report)
+    names = max(len(name) for _, rows in parts for name, _ in rows)
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    previous = ""
+    for title, rows in parts:
+        for name, value in rows:
+            table.add_row(Text(one_line(name) if name != previous else ""), Text(one_line(value)))
+            previous = name
+        if title == "Length" and report.characters:
+            table.add_row(Text(""), _histograms(report, width - names - GAP))
+    return "".join(f"{line.rstrip()}\n" for line in plain(table, width=width).splitlines())
+
+
+def report_markdown(report: CorpusReport) -> str:
+    """The report as Markdown: a heading and a table a section."""
+    lines = ["# Corpus report", ""]
+    for title, rows in sections(report):
+        if rows:
+            lines += [f"## {title}", "", *_table(["figure", "value"], rows), ""]
+        if title == "Length" and report.characters:
+            sides = zip_longest(histogram(report.characters), histogram(report.words), fillvalue=Row("", ""))
+            both = [[*left, *right] for left, right in sides]
+            lines += [*_table(["characters", "documents", "words", "documents"], both), ""]
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [_row(head), _row(["---"] * len(head)), *(_row([cell(value) for value in row]) for row in rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _histograms(report: CorpusReport, width: int) -> Table:
+    """Both histograms side by side: the range, the documents and a bar."""
+    sides = [_side("characters", report.characters), _side("words", report.words)]
+    cells = [max(len(row[0]) for row in side) + max(len(row[1]) for row in side) for side in sides]
+    bar = min(BAR, max(1, (width - sum(cells) - 5 * GAP) // 2))
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    for _ in sides:
+        grid.add_column(justify="right", no_wrap=True)
+        grid.add_column(justify="right", no_wrap=True)
+        grid.add_column(width=bar)
+    for left, right in zip_longest(*sides, fillvalue=("", "", 0.0)):
+        grid.add_row(*left[:2], _bar(left[2], bar), *right[:2], _bar(right[2], bar))
+    return grid
+
+
+def _side(name: str, lengths: Lengths | None) -> list[tuple[str, str, float]]:
+    """One histogram: the range, the documents, and how long its bar is where the longest has 1."""
+    bins = lengths.bins if lengths else ()
+    most = max([one.documents for one in bins], default=1)
+    rows = [(*row, one.documents / most) for row, one in zip(histogram(lengths), bins, strict=True)]
+    return [(name, "documents", 0.0), *rows]
+
+
+def _bar(share: float, width: int) -> str:
+    return "#" * ceil(share * width)

@@ -1,0 +1,277 @@
+"""References: what lies in `data/`, as a key, a digest and counts; the data itself never travels between tasks.
+
+What comes in: a key (sha256 of the inputs' digests, the parameters that change the output, the stage's version). What
+it leaves: a small frozen model that any process turns back into the folder `data/<stage>/<key>/`. No path is stored, so
+a reference holds on every machine that has the folder.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.settings import settings
+from tasks.stage.folders import Facts, digest, make_folder, read_manifest
+
+
+class Reference(BaseModel):
+    """A stage folder that is whole; `sha256` is the digest of its files' names, sizes and contents."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    stage: ClassVar[str]
+
+    key: str
+    sha256: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies on this machine."""
+        return self.place(self.key)
+
+    @classmethod
+    def place(cls, key: str) -> Path:
+        """The folder of a key, whether it is there or not."""
+        return settings().data / cls.stage / key
+
+    @classmethod
+    def find(cls, key: str) -> Self | None:
+        """The reference of a folder that is there and whole, or None."""
+        manifest = read_manifest(cls.place(key))
+        return None if manifest is None else cls._of(key, manifest)
+
+    @classmethod
+    def make(cls, key: str, fill: Callable[[Path], Facts]) -> Self:
+        """The reference of `key`: found, or made by `fill` (which writes into a folder and returns the counts)."""
+        return cls.find(key) or cls._of(key, make_folder(cls.place(key), fill, timed=True))
+
+    @classmethod
+    def _of(cls, key: str, manifest: dict[str, Any]) -> Self:
+        return cls(key=key, sha256=digest(manifest["files"]), **manifest["facts"])
+
+    def describe(self) -> str:
+        """One line with the counts, for logs."""
+        raise NotImplementedError
+
+
+class Corpus(Reference):
+    """`train.jsonl` and `eval.jsonl`, deduplicated, in order; `sources.json`: what they came from and how they split.
+
+    read = documents + duplicates + empty + sum(rejected), documents = train_documents + eval_documents.
+    """
+
+    stage = "corpus"
+
+    read: int
+    documents: int
+    duplicates: int
+    empty: int
+    rejected: dict[str, int]
+    """Reason → documents."""
+    train_documents: int
+    eval_documents: int
+    derivations: int | None
+    """Derivations of all templates together; None when own text is in the corpus."""
+
+    def describe(self) -> str:
+        """Documents kept, dropped and split."""
+        of = f" of {self.derivations:,}" if self.derivations else ""
+        return (
+            f"{self.documents:,} documents{of} ({self.duplicates:,} duplicate, {self.empty:,} empty, "
+            f"{sum(self.rejected.values()):,} rejected), "
+            f"{self.train_documents:,} to train on, {self.eval_documents:,} held out"
+        )
+
+
+class Base(Reference):
+    """A base model with random weights and its tokenizer, as Hugging Face lays out a model folder."""
+
+    stage = "base"
+
+    parameters: int
+    vocabulary: int
+
+    def describe(self) -> str:
+        """Size of the model and of its vocabulary."""
+        return f"{self.parameters:,} random weights, a vocabulary of {self.vocabulary:,} tokens"
+
+
+class TokenBlocks(Reference):
+    """`train.json` and `eval.json` (blocks of token ids) and `preview.json` (text, token strings and ids)."""
+
+    stage = "tokens"
+
+    block_size: int
+    train_blocks: int
+    eval_blocks: int
+    train_tokens: int
+    eval_tokens: int
+    longest_document: int | None = None
+    """Tokens of the longest document, its end-of-text token included; None where the blocks came ready-made."""
+    documents_over_block: int | None = None
+    """Documents with more tokens than a block; None where the blocks came ready-made."""
+
+    def describe(self) -> str:
+        """Tokens and blocks."""
+        return (
+            f"{self.train_tokens:,} tokens in {self.train_blocks:,} blocks of {self.block_size:,} to train on, "
+            f"{self.eval_tokens:,} in {self.eval_blocks:,} held out"
+        )
+
+
+class Report(Reference):
+    """`report.json`: the figures of a corpus."""
+
+    stage = "report"
+
+    floor: float | None
+    """The lowest loss that a model can have on the held-out documents, in nats a token; None where it is not known."""
+    warnings: int
+
+    def describe(self) -> str:
+        """The floor, and how many warnings there are."""
+        floor = "no known loss floor" if self.floor is None else f"loss floor {self.floor:.3f} nats a token"
+        return f"{floor}, {self.warnings:,} {'warning' if self.warnings == 1 else 'warnings'}"
+
+
+class Weights(Reference):
+    """`model/` (the fine-tuned model and its tokenizer, as Hugging Face lays it out) and how it came about.
+
+    `history.json`: the losses; `environment.json`: the code and the libraries that made it.
+    """
+
+    stage = "weights"
+
+    model_sha256: str
+    """Digest of the files in `model/`: equal weights have equal digests, whatever the timings."""
+    steps: int
+    epochs: float
+    loss_before: float
+    loss_after: float
+    nats_per_document: float | None
+    """Held-out loss after training of a whole document; None where the blocks do not show where documents end."""
+    best_step: int | None
+    """The step whose weights were kept; None where the last ones were."""
+    precision: str
+    processes: int
+    seconds: float
+    """Of training, since it began or went on."""
+
+    @property
+    def perplexity(self) -> float:
+        """Of the held-out tokens, after training."""
+        return math.exp(self.loss_after)
+
+    def describe(self) -> str:
+        """Steps and the held-out loss before and after."""
+        kept = "" if self.best_step is None else f", the best of which after step {self.best_step:,}"
+        document = "" if self.nats_per_document is None else f", {self.nats_per_document:.2f} nats a document"
+        return (
+            f"{self.steps:,} steps in {self.seconds:.0f} s ({self.precision}){kept}, held-out loss "
+            f"{self.loss_before:.3f} before, {self.loss_after:.3f} after (nats a token; perplexity "
+            f"{self.perplexity:.2f}{document})"
+        )
+
+
+class Samples(Reference):
+    """`samples.json`: each sample with its prompt and seed."""
+
+    stage = "samples"
+
+    count: int
+    valid: int | None
+    """Samples that are sentences of a template; None for own text."""
+
+    def describe(self) -> str:
+        """How many, and how many are sentences of the template."""
+        valid = "" if self.valid is None else f", {self.valid:,} of them sentences of the template"
+        return f"{self.count:,} samples{valid}"
+
+
+class HeldOut(Reference):
+    """`heldout.json`: nats and tokens of each held-out document by one model."""
+
+    stage = "heldout"
+
+    documents: int
+    tokens: int
+    nats: float
+    """Of all documents together."""
+
+    @property
+    def loss(self) -> float:
+        """Nats a token."""
+        return self.nats / max(self.tokens, 1)
+
+    @property
+    def nats_per_document(self) -> float:
+        """Nats a document, its end included: comparable between tokenizers."""
+        return self.nats / max(self.documents, 1)
+
+    def describe(self) -> str:
+        """The loss, a token and a document."""
+        return (
+            f"{self.loss:.3f} nats a token, {self.nats_per_document:.2f} a document, over {self.documents:,} documents"
+        )
+
+
+class Comparison(Reference):
+    """`comparison.json`: what was measured of base model, challenger and champion, and the verdict of the gate."""
+
+    stage = "comparison"
+
+    promote: bool
+    opponent: str
+    """The base model, or the champion's version."""
+
+    def describe(self) -> str:
+        """Who was compared; the verdict has lines of its own."""
+        opponent = self.opponent[:12] if len(self.opponent) == 64 else f"the {self.opponent}"
+        return f"the challenger against {opponent}"
+
+
+class Package(Reference):
+    """The folder that a release is published from: model, tokenizer, samples, history, parameters, model card."""
+
+    stage = "release"
+
+    def describe(self) -> str:
+        """Nothing to count."""
+        return "model, tokenizer, samples, history, parameters and model card"
+
+
+class ModelReference(BaseModel):
+    """A model that can be loaded: a hub id at a commit, or a folder; `sha256` stands for its content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """What was asked for: preset, hub id, folder or release."""
+    type: str
+    """Happy Transformer's model type."""
+    sha256: str
+    """Digest of the folder's files, or the commit of a hub id: equal models have equal digests."""
+    path: str | None = None
+    """Folder, relative to the data folder where it lies inside; None for a hub id."""
+    revision: str | None = None
+    """Commit of a hub id."""
+    preset: str | None = None
+    """The preset, for a model with random weights."""
+
+    @classmethod
+    def in_folder(cls, folder: Path, **fields: str | None) -> Self:
+        """The reference of a model folder, portable where it lies in the data folder."""
+        inside = folder.is_relative_to(settings().data)
+        path = folder.relative_to(settings().data) if inside else folder.resolve()
+        return cls(path=str(path), **fields)  # type: ignore[arg-type]
+
+    @property
+    def preset_key(self) -> str | None:
+        """The key of the folder that a preset was built in; None for any other model."""
+        return None if self.preset is None or self.path is None else Path(self.path).name
+
+    @property
+    def load_from(self) -> str:
+        """What `from_pretrained` takes: the folder on this machine, or the hub id."""
+        return self.name if self.path is None else str(settings().data / self.path)

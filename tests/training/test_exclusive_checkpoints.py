@@ -1,0 +1,142 @@
+"""Two runs of the same training at once: one holds its checkpoints, the other waits."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import UnavailableError
+from tasks.settings import settings
+from tasks.stage.folders import make_place
+from tasks.training.checkpoints import Checkpoints
+from tests.factories.checkpoints import KEY, saved
+from tests.stage.test_folders import first_line, names, start
+
+HOLD = """
+import sys, time
+from tasks.training.checkpoints import Checkpoints
+
+with Checkpoints(sys.argv[1], limit=2).exclusive():
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_waits_until_the_first_ends_and_says_so_once() -> None:
+    told, first, second = list[str](), Checkpoints(KEY, limit=1), threading.Event()
+
+    def run() -> None:
+        with Checkpoints(KEY, limit=1, tell=told.append).exclusive():
+            second.set()
+
+    with first.exclusive():
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert not second.wait(0.7)
+        assert len(told) == 1
+        assert told[0].startswith(f"checkpoints: the training {KEY[:12]} is already run by process {os.getpid()} on ")
+    assert second.wait(5)
+    thread.join()
+    assert names(settings().data / "checkpoints") == []
+
+
+def test_a_second_run_that_will_not_wait_is_told_what_to_do() -> None:
+    with (
+        Checkpoints(KEY, limit=1).exclusive(),
+        pytest.raises(UnavailableError, match=r"already run by process \d+ on .* let that run end, or stop it"),
+        Checkpoints(KEY, limit=1, tell=list[str]().append).exclusive(limit_s=0),
+    ):
+        pass
+
+
+def test_a_run_that_was_killed_holds_nothing() -> None:
+    process = start(HOLD, KEY)
+    assert first_line(process) == "ready"
+    with pytest.raises(UnavailableError), Checkpoints(KEY, limit=1).exclusive(limit_s=0):
+        pass
+    process.kill()
+    process.communicate()
+    with Checkpoints(KEY, limit=1).exclusive(limit_s=0):
+        pass
+
+
+def test_a_worker_that_was_forked_meanwhile_does_not_hold_it() -> None:
+    with Checkpoints(KEY, limit=1).exclusive():
+        saved(1)
+        child = os.fork()
+        if child == 0:
+            time.sleep(30)
+            os._exit(0)
+    try:
+        with Checkpoints(KEY, limit=1).exclusive(limit_s=0):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_only_one_holds_it_however_often_the_folder_is_removed() -> None:
+    inside, most = [0], [0]
+    lock = threading.Lock()
+
+    def run() -> None:
+        for _ in range(40):
+            checkpoints = Checkpoints(KEY, limit=1, tell=list[str]().append)
+            with checkpoints.exclusive():
+                with lock:
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                checkpoints.clear()
+                with lock:
+                    inside[0] -= 1
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(run) for _ in range(4)]:
+            done.result()
+    assert most == [1]
+    assert names(settings().data / "checkpoints") == []
+
+
+def test_a_lock_that_was_removed_while_it_was_being_taken_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints, really, removed = Checkpoints(KEY, limit=1), fcntl.flock, list[int]()
+
+    def flock(descriptor: int, operation: int) -> None:
+        if not removed:  # by a run that ends just now
+            (checkpoints.folder / ".lock").unlink()
+            removed.append(descriptor)
+        really(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        checkpoints.exclusive(),
+        pytest.raises(UnavailableError),
+        Checkpoints(KEY, limit=1).exclusive(limit_s=0),
+    ):
+        pass
+    assert removed
+
+
+def test_a_place_that_another_run_makes_and_removes_meanwhile_can_be_made(tmp_path: Path) -> None:
+    place, ended = tmp_path / "checkpoints" / KEY, threading.Event()
+
+    def make_and_remove() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError):
+                place.mkdir()
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+    place.parent.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(make_and_remove)
+        try:
+            for _ in range(3000):
+                make_place(place)
+        finally:
+            ended.set()

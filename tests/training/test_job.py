@@ -1,0 +1,261 @@
+"""Claims about a training as a process: killed at any moment it goes on, and several processes are one training."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.base_model import make_base_model
+from tasks.corpus import make_corpus
+from tasks.errors import InputError
+from tasks.modeling.finetuning import Progress
+from tasks.parameters import CorpusParameters, ModelParameters, TokenParameters, TrainingParameters
+from tasks.settings import ROOT, settings
+from tasks.stage.folders import Facts
+from tasks.stage.references import ModelReference, TokenBlocks
+from tasks.storage.mirror import Mirror
+from tasks.tokens import make_tokens
+from tasks.training.job import EVENTS, FACTS, Job, run_job
+from tasks.training.torchrun import train_together
+from tests.factories.waiting import wait_until
+from tests.flows.conftest import TEMPLATE
+
+MARK = "SPINNERET_TEST_MARK"
+OTHER = "--nproc-per-node 1 -m tasks.training.job"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the processes: another number of threads adds up in another order, so the last bits differ."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def prepared() -> tuple[TokenBlocks, ModelReference]:
+    """Sixteen blocks of 32 to train on, and a model with random weights."""
+    training = TrainingParameters()
+    corpus = make_corpus.fn(CorpusParameters(template=TEMPLATE + " and so on and on", eval_fraction=0.2))
+    base = make_base_model(corpus, ModelParameters(), training.seed, as_task=False)
+    return make_tokens.fn(corpus, base, TokenParameters(block_size=32), training), base
+
+
+@pytest.fixture
+def job(prepared: tuple[TokenBlocks, ModelReference]) -> Callable[..., Job]:
+    tokens, base = prepared
+
+    def make(key: str = "a", *, processes: int = 1, share_with: str | None = None, **values: Any) -> Job:
+        told = {"max_steps": 12, "batch_size": 2, "save_steps": 2, "learning_rate": 1e-3, "bf16": False, **values}
+        training = TrainingParameters(**told)
+        return Job(
+            key=key * 64, tokens=tokens, base=base, training=training, processes=processes, share_with=share_with
+        )
+
+    return make
+
+
+class Process:
+    """One process that works on a job, as torchrun starts it."""
+
+    def __init__(self, job: Job, place: Path) -> None:
+        place.mkdir(parents=True)
+        self.place = place
+        (place / "model").mkdir()
+        path = place / "job.json"
+        path.write_text(json.dumps({"job": job.model_dump(mode="json"), "folder": str(place)}))
+        (place / "model").rmdir()
+        with (place / "out").open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tasks.training.job", str(path)],
+                cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+
+    @property
+    def said(self) -> str:
+        return (self.place / "out").read_text()
+
+    def steps(self) -> int:
+        """The last step that was told."""
+        events = self.place / EVENTS
+        lines = events.read_text().splitlines() if events.exists() else []
+        return json.loads(lines[-1])["step"] if lines else 0
+
+    def wait_for_step(self, step: int) -> None:
+        assert wait_until(lambda: self.steps() >= step or self.process.poll() is not None, 120), self.said
+        assert self.process.poll() is None, self.said
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+def run(job: Job, folder: Path) -> Facts:
+    folder.mkdir()
+    return run_job(job, folder)
+
+
+def marked(mark: str) -> Iterator[Path]:
+    """Every process whose environment has the mark."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                found = f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if found:
+                yield folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "lost"), [(signal.SIGKILL, 2), (signal.SIGTERM, 0)])
+def test_a_process_that_is_killed_loses_save_steps_at_most_and_the_next_ends_as_if_nothing_was(
+    job: Callable[..., Job], tmp_path: Path, number: int, lost: int
+) -> None:
+    undisturbed = run(job("u"), tmp_path / "undisturbed")
+    killed = Process(job(), tmp_path / "killed")
+    killed.wait_for_step(5)
+    os.kill(killed.process.pid, number)
+    assert killed.process.wait(30) == -number
+    reached = killed.steps()
+    checkpoint = job().checkpoints().newest()
+    assert checkpoint is not None
+    assert reached - lost <= checkpoint.step <= reached
+    assert not (tmp_path / "killed" / FACTS).exists()
+    again = Process(job(), tmp_path / "again")
+    assert again.process.wait(120) == 0, again.said
+    assert f"goes on from the checkpoint of step {checkpoint.step}" in again.said
+    assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
+    assert json.loads((tmp_path / "again" / FACTS).read_text())["loss_after"] == undisturbed["loss_after"]
+
+
+@pytest.mark.slow
+def test_another_machine_goes_on_from_the_checkpoints_that_were_shared(
+    job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class BrokenOffError(Exception):
+        pass
+
+    def break_off(progress: Progress) -> None:
+        if progress.step == 5:
+            raise BrokenOffError
+
+    shared = job(share_with=str(tmp_path / "store"), load_best_model_at_end=True, eval_steps=2)
+    (tmp_path / "first").mkdir()
+    with pytest.raises(BrokenOffError):
+        run_job(shared, tmp_path / "first", tell=break_off)
+    assert Mirror(str(tmp_path / "store"), shared.key).steps() == [4, 2]
+    undisturbed = run(job("u", load_best_model_at_end=True, eval_steps=2), tmp_path / "undisturbed")
+    (settings().data / "checkpoints").rename(tmp_path / "the other machine does not have them")
+    facts = run(shared, tmp_path / "again")
+    assert "goes on from the checkpoint of step 4" in capsys.readouterr().out
+    assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
+    assert facts["loss_after"] == undisturbed["loss_after"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_twice_the_batch(job: Callable[..., Job], tmp_path: Path) -> None:
+    told: list[Progress] = []
+    folder = tmp_path / "two"
+    folder.mkdir()
+    two = train_together(job("t", processes=2, batch_size=1), folder, here=2, tell=told.append)
+    one = run(job("o", batch_size=2), tmp_path / "one")
+    assert two["loss_after"] == pytest.approx(one["loss_after"], rel=1e-4)
+    assert (two["steps"], one["steps"]) == (12, 12)
+    losses = [
+        [entry["loss"] for entry in json.loads((tmp_path / name / "history.json").read_text()) if "loss" in entry]
+        for name in ("one", "two")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert sorted({one.step for one in told}) == list(range(13))
+    assert not (settings().data / "jobs" / ("t" * 64)).exists()
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_stopped_go_on_as_if_nothing_was(job: Callable[..., Job], tmp_path: Path) -> None:
+    class StoppedError(BaseException):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.step >= 3:
+            raise StoppedError
+
+    for name in ("undisturbed", "stopped", "again"):
+        (tmp_path / name).mkdir()
+    many = {"processes": 2, "batch_size": 1, "max_steps": 40}
+    train_together(job("u", **many), tmp_path / "undisturbed", here=2, tell=lambda _: None)
+    with pytest.raises(StoppedError):
+        train_together(job("s", **many), tmp_path / "stopped", here=2, tell=stop)
+    newest = job("s", **many).checkpoints().newest()
+    assert newest is not None
+    assert 3 <= newest.step < 40
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= {path.name for path in newest.folder.iterdir()}
+    train_together(job("s", **many), tmp_path / "again", here=2, tell=lambda _: None)
+    assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_two_machines_that_meet_at_a_rendezvous_train_together(
+    job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        meeting = {"PET_NNODES": "2", "PET_RDZV_BACKEND": "c10d", "PET_LOCAL_ADDR": "127.0.0.1"}
+        meeting["PET_RDZV_ENDPOINT"] = f"127.0.0.1:{probe.getsockname()[1]}"
+    for name, value in {**meeting, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    both = job("b", processes=2, batch_size=1)
+    path = settings().data / "jobs" / both.key / "job.json"
+    join = f"while [ ! -s {path} ]; do sleep 0.1; done; exec {sys.executable} -m torch.distributed.run {OTHER} {path}"
+    other = subprocess.Popen(["/bin/sh", "-c", join], cwd=ROOT, env=dict(os.environ))
+    (tmp_path / "two").mkdir()
+    two = train_together(both, tmp_path / "two", here=1, tell=lambda _: None)
+    assert other.wait(60) == 0
+    one = run(job("o", batch_size=2), tmp_path / "one")
+    assert two["loss_after"] == pytest.approx(one["loss_after"], rel=1e-4)
+
+
+PARENT = """
+import json, sys
+from pathlib import Path
+from tasks.training.torchrun import train_together
+from tasks.training.job import Job
+job, folder = Job.model_validate_json(sys.argv[1]), Path(sys.argv[2])
+train_together(job, folder, here=2, tell=lambda progress: print(progress.step, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_the_processes_when_the_run_is_killed(job: Callable[..., Job], tmp_path: Path) -> None:
+    many = job(processes=2, max_steps=10**6)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, many.model_dump_json(), str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, MARK: str(tmp_path)},
+    )  # fmt: skip
+    assert parent.stdout is not None
+    while int(parent.stdout.readline()) < 3:
+        pass
+    assert len(list(marked(str(tmp_path)))) >= 4, "the run, torchrun and two processes"
+    parent.kill()
+    parent.wait()
+    assert wait_until(lambda: not list(marked(str(tmp_path))), 40)
+    parent.stdout.close()
+
+
+@pytest.mark.slow
+def test_what_a_process_cannot_do_is_one_sentence_of_the_run(
+    job: Callable[..., Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = {"learning_rate": 1.0, "max_grad_norm": 1e30, "weight_decay": 1e4, "max_steps": 100}
+    with pytest.raises(InputError, match=r"The training loss became .* lower --training\.learning-rate"):
+        train_together(job(processes=2, **wild), tmp_path, here=2, tell=lambda _: None)
+    assert "Traceback" not in capsys.readouterr().out
