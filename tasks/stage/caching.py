@@ -14,6 +14,7 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.exceptions import SerializationError
 from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_run_logger
 from prefect.results import ResultStore, get_result_store
@@ -43,11 +44,11 @@ class ContentKey(CachePolicy):
             key = self.key_of(**inputs)
         except SpinneretError:
             return None
-        record = f"{self.kind.stage}-{key}"
+        store, record = get_result_store(), f"{self.kind.stage}-{key}"
         found = self.kind.find(key)
-        if found is None:
-            _forget(get_result_store(), record)
-        elif get_result_store().exists(record) and STORY.first((found.stage, found.key)):
+        if found is None or not _holds(store, record, self.kind):
+            _forget(store, record)
+        elif STORY.first((found.stage, found.key)):
             get_run_logger().info(cached_line(found, model_name(inputs)))
         return record
 
@@ -78,6 +79,14 @@ def line(made: Reference, model: str | None, prefix: str = "") -> str:
 def _gives_reference(store: ResultStore, record: str) -> bool:
     """Whether there is a record that can be used: Prefect gives a dict where the class has moved."""
     return store.exists(record) and isinstance(store.read(record).result, BaseModel)
+
+
+def _holds(store: ResultStore, record: str, kind: type[Reference]) -> bool:
+    """Whether a record gives such a reference: Prefect gives a dict where the class is no longer in its module."""
+    try:
+        return store.exists(record) and isinstance(store.read(record).result, kind)
+    except (ValueError, SerializationError):  # emptied, or damaged
+        return False
 
 
 def _forget(store: ResultStore, record: str) -> None:

@@ -135,6 +135,25 @@ def test_a_record_that_names_a_module_where_its_class_no_longer_is_is_stale(tmp_
     assert state_of(TYPED) == "Cached"
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text, module: text.replace(module, "tasks.once_here"),
+        lambda text, module: text.replace(f"{module}.Corpus", f"{module}.ModelReference"),
+        lambda text, module: "",
+        lambda text, module: text[: len(text) // 2],
+    ],
+    ids=["its class was moved", "another class", "emptied", "cut off"],
+)
+def test_a_record_that_does_not_give_the_reference_is_stale(tmp_path: Path, damage: Callable[[str, str], str]) -> None:
+    made = make_corpus(TYPED)
+    [record] = (tmp_path / "results").iterdir()
+    record.write_text(damage(record.read_text(), type(made).__module__))
+    again = make_corpus(TYPED, return_state=True)
+    assert (again.name, again.result()) == ("Completed", made)
+    assert state_of(TYPED) == "Cached"
+
+
 def test_without_its_result_record_a_whole_folder_is_used_as_it_is(tmp_path: Path) -> None:
     made = make_corpus(TYPED)
     inode = made.folder.stat().st_ino
