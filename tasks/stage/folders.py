@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tasks.disk import NO_SPACE, no_space_message
 from tasks.errors import InputError
@@ -102,6 +102,37 @@ def make_folder(
         raise
 
 
+@contextmanager
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name only when the block ends without an error.
+
+    The bytes go to a hidden file beside it, are flushed to the disk and renamed: a reader sees the old file or the new
+    one and never a part. InputError if the folder is missing or cannot be written to.
+    """
+    if not path.name:
+        raise InputError(f"{path}: does not end in the name of a file; name the file to write")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with _open_new(partial, path) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            partial.replace(path)
+        except OSError as error:
+            message = f"{path}: cannot be replaced ({error.strerror}); name a file that can be written"
+            raise InputError(message) from error
+    finally:
+        with contextlib.suppress(OSError):  # renamed, or never made
+            partial.unlink()
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file (text as UTF-8) as `open_whole` does: whole or not at all."""
+    with open_whole(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
 def make_place(folder: Path) -> None:
     """Make a folder in the data folder, and those above it; InputError where that cannot be done."""
     try:
@@ -150,6 +181,18 @@ def remove_leftovers(parent: Path, name: str) -> None:
                 _remove(leftover)
             finally:
                 os.close(lock)
+
+
+def _open_new(partial: Path, path: Path) -> BinaryIO:
+    try:
+        return partial.open("xb")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first") from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: the folder {path.parent} cannot be written to ({error.strerror}); "
+            "name another or change its permissions"
+        ) from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.errors import InputError
 from tasks.stage import folders
-from tasks.stage.folders import MANIFEST, digest, list_files, make_folder, read_manifest
+from tasks.stage.folders import MANIFEST, digest, list_files, make_folder, open_whole, read_manifest, write_whole
 
 FILL = """
 import sys, time
@@ -269,3 +269,59 @@ def test_a_manifest_is_checked_quickly_enough_to_be_checked_each_time(tmp_path: 
     began = time.monotonic()
     assert read_manifest(tmp_path / "key")
     assert time.monotonic() - began < 1
+
+
+def test_nothing_has_the_name_of_a_file_until_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    with open_whole(path) as file:
+        file.write(b"half")
+        file.flush()
+        assert not path.exists()
+    assert path.read_text() == "half"
+    assert names(tmp_path) == ["file.json"]
+
+
+@pytest.mark.parametrize("content", ["é\n", "é\n".encode()])
+def test_a_file_that_is_written_whole_replaces_the_old_one(tmp_path: Path, content: str | bytes) -> None:
+    path = tmp_path / "file.json"
+    path.write_text("old")
+    write_whole(path, content)
+    assert path.read_bytes() == "é\n".encode()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "file.json"
+    path.write_text("old")
+
+    def write() -> None:
+        with open_whole(path) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.json"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("gone/file", "gone/file: the folder .*gone does not exist; make it first"),
+        ("text/file", r"the folder .*text cannot be written to \(Not a directory\)"),
+        ("below", r"below: cannot be replaced \(Is a directory\)"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path: Path, path: str, sentence: str) -> None:
+    (tmp_path / "text").write_text("not a folder")
+    (tmp_path / "below").mkdir()
+    with pytest.raises(InputError, match=sentence):
+        write_whole(tmp_path / path, "x")
+    assert names(tmp_path) == ["below", "text"]
+
+
+@pytest.mark.parametrize("path", [Path(), Path("/")])
+def test_a_path_without_a_file_name_is_named(path: Path) -> None:
+    with pytest.raises(InputError, match="does not end in the name of a file"):
+        write_whole(path, "x")

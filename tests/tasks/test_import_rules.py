@@ -15,7 +15,9 @@ COAT_ROOMS = ("stage", "observability", "training", "registry", "packaging", "pl
 FILES = [path for room in ROOMS for path in sorted((ROOT / "tasks" / room).rglob("*.py"))]
 COATS = [path for room in ("", *COAT_ROOMS) for path in sorted((ROOT / "tasks" / room).glob("*.py"))]
 FLOWS = sorted((ROOT / "flows").rglob("*.py"))
-OPEN_TO_ALL = {"tasks.disk", "tasks.errors", "tasks.guarded_process", "tasks.parameters", "tasks.units"}
+OPEN_TO_ALL = {
+    "tasks.disk", "tasks.errors", "tasks.guarded_process", "tasks.parameters", "tasks.stage.folders", "tasks.units",
+}  # fmt: skip
 OWNERS = {
     "torch": "modeling",
     "transformers": "modeling",
