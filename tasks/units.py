@@ -1,6 +1,25 @@
-"""Counts, sizes and durations as a person reads them."""
+"""Numbers, counts, sizes and durations as a person reads them."""
 
+from decimal import Decimal
+
+_EXACT = 10**40
 _MIB, _GIB = 2**20, 2**30
+
+
+def number(value: float | None) -> str:
+    """Whole numbers in full below 10^40; others to four significant digits, without decimals from 1,000 on."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, int):
+        return f"{value:,}" if value < _EXACT else f"{Decimal(value):.2e}"
+    if value.is_integer() or value >= 999.95:
+        return f"{value:,.0f}"
+    return f"{value:#,.4g}"
+
+
+def percent(share: float | None) -> str:
+    """A share, in percent to one digit."""
+    return "unknown" if share is None else f"{100 * share:.1f} %"
 
 
 def count(number: int, thing: str) -> str:

@@ -5,15 +5,13 @@ What comes in: a `CorpusReport`. What it leaves: sections of rows, a name and a 
 """
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import NamedTuple
 
 from tasks.evaluation.corpus.figures import CorpusReport, Leak, Lengths, Option, OptionPair, SourceFigures
+from tasks.units import number, percent
 
 SHOWN = 10
 """Sources and warnings that are shown; report.json has them all."""
-
-_EXACT: int = 10**40
 
 
 class Row(NamedTuple):
@@ -28,22 +26,6 @@ class Section(NamedTuple):
 
     title: str
     rows: list[Row]
-
-
-def number(value: float | None) -> str:
-    """A number for people: whole ones in full below 10^40, others to four digits or to the whole number."""
-    if value is None:
-        return "unknown"
-    if isinstance(value, int):
-        return f"{value:,}" if value < _EXACT else f"{Decimal(value):.2e}"
-    if value.is_integer() or value >= 999.95:
-        return f"{value:,.0f}"
-    return f"{value:#,.4g}"
-
-
-def percent(share: float | None) -> str:
-    """A share of documents."""
-    return "unknown" if share is None else f"{100 * share:.1f} %"
 
 
 def sections(report: CorpusReport) -> list[Section]:

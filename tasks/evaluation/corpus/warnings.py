@@ -7,8 +7,8 @@ the templates last.
 from collections.abc import Iterator, Sequence
 
 from tasks.evaluation.corpus.figures import CorpusReport
-from tasks.evaluation.corpus.rows import number, percent
 from tasks.spintax import Template
+from tasks.units import number, percent
 
 OVER_BLOCK_SHARE = 0.01
 """More of the documents than this over the block size are worth a warning."""

@@ -16,8 +16,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tasks.evaluation.corpus.figures import Figures, Share, Written
-from tasks.evaluation.corpus.rows import number, percent
 from tasks.evaluation.models.bootstrap import PairedComparison
+from tasks.units import number, percent
 
 BASE_MODEL = "base model"
 """The opponent of a first release."""

@@ -7,10 +7,9 @@ number goes through `number` or `percent`, so no two places say different ones.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from tasks.evaluation.corpus.rows import number, percent
 from tasks.evaluation.models.memorization import WORDS
 from tasks.evaluation.models.run_figures import ModelFigures, Role, RunFigures
-from tasks.units import count
+from tasks.units import count, number, percent
 
 Better = Literal["lower", "higher", ""]
 

@@ -9,8 +9,9 @@ from rich.cells import cell_len
 
 from tasks.evaluation.corpus.figures import CorpusReport, Floor
 from tasks.evaluation.corpus.report import Counts, Source, Split, Tokens, make_report, report_markdown, report_text
-from tasks.evaluation.corpus.rows import number, percent, shorten
+from tasks.evaluation.corpus.rows import shorten
 from tasks.spintax import Template
+from tasks.units import number, percent
 from tests.evaluation.corpus.test_report import OWN, SMALL, own_source, report, seed_report, template_source
 from tests.evaluation.test_text import HOSTILE, unescaped_bars
 
