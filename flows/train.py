@@ -38,7 +38,7 @@ from tasks.plan.plan import make_plan
 from tasks.plan.text import plan_text
 from tasks.plan.warnings import with_warnings
 from tasks.release import check_destination, publish_release
-from tasks.remote_finetuning import finetune_elsewhere
+from tasks.remote_finetuning import finetune_remotely
 from tasks.samples import make_samples
 from tasks.stage.lineage import Lineage, Release
 from tasks.tokens import make_tokens
@@ -91,7 +91,7 @@ def train(  # noqa: PLR0913 the six groups
             return completed(unchanged)
     prepared = prepare(corpus=corpus, tokens=tokens, model=model, training=training)
     make_samples(prepared.base, prepared.corpus, sampling)
-    by = partial(finetune_elsewhere, finetune_on) if finetune_on else finetune
+    by = partial(finetune_remotely, finetune_on) if finetune_on else finetune
     weights = by(
         tokens=prepared.tokens,
         base=prepared.base,

@@ -38,14 +38,14 @@ _UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateTy
 
 
 @task(
-    name="finetune elsewhere",
+    name="finetune remotely",
     cache_policy=NO_CACHE,
     persist_result=False,
     retries=3,
     retry_delay_seconds=[10, 30, 60],
     retry_condition_fn=retry_can_help,
 )
-def finetune_elsewhere(  # noqa: PLR0913 what `finetune` takes
+def finetune_remotely(  # noqa: PLR0913 what `finetune` takes
     deployment: str,
     *,
     tokens: TokenBlocks,

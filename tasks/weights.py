@@ -27,7 +27,7 @@ from tasks.stage.references import ModelReference, Report, TokenBlocks, Weights
 from tasks.stage.stage import stage
 from tasks.training.job import Job, run_job
 from tasks.training.provenance import provenance
-from tasks.training.torchrun import train_together
+from tasks.training.torchrun import train_distributed
 
 VERSION = 3
 _CHANGES_NOTHING = {
@@ -49,14 +49,14 @@ def weights_key(tokens_sha256: str, base_sha256: str, training: TrainingParamete
 
 
 def _job(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters) -> Job:
-    from tasks.modeling.devices import processes_everywhere
+    from tasks.modeling.devices import world_size
 
     return Job(
         key=weights_key(tokens.sha256, base.sha256, training),
         tokens=tokens,
         base=base,
         training=training,
-        processes=processes_everywhere(training),
+        processes=world_size(training),
         share_with=place_of(release.destination) if training.share_checkpoints else None,
     )
 
@@ -90,7 +90,7 @@ def make_weights(  # noqa: PLR0913, PLR0917 the folder and five inputs
     `release` says where `training.share_checkpoints` copies checkpoints to, `watched` how the model writes at each
     measurement; neither changes the weights.
     """
-    from tasks.modeling.devices import choose_precision, processes_here
+    from tasks.modeling.devices import choose_precision, local_world_size
 
     job = _job(tokens, base, training, release).model_copy(update={"watched": watched})
     recipe = job.recipe
@@ -103,7 +103,7 @@ def make_weights(  # noqa: PLR0913, PLR0917 the folder and five inputs
     )
     with Reporter() as reporter:
         if job.processes > 1 or training.fsdp:
-            facts = train_together(job, folder, here=processes_here(training), tell=reporter.report)
+            facts = train_distributed(job, folder, here=local_world_size(training), tell=reporter.report)
         else:
             facts = run_job(job, folder, tell=reporter.report)
     (folder / "environment.json").write_text(json.dumps(provenance(), indent=1) + "\n", encoding="utf-8")

@@ -48,19 +48,19 @@ def _has_bf16() -> bool:
     return has_onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def processes_here(training: TrainingParameters) -> int:
+def local_world_size(training: TrainingParameters) -> int:
     """How many processes train on this machine: as asked for, or one for each GPU."""
     return training.num_processes or max(torch.cuda.device_count(), 1)
 
 
-def processes_everywhere(training: TrainingParameters) -> int:
+def world_size(training: TrainingParameters) -> int:
     """How many processes train together on all machines, whose number torchrun is told by PET_NNODES."""
     machines = os.environ.get("PET_NNODES", "1")
     if not machines.isdecimal():
         raise InputError(
             f"PET_NNODES={machines}: the training needs a fixed number of machines; set PET_NNODES to one."
         )
-    return processes_here(training) * int(machines)
+    return local_world_size(training) * int(machines)
 
 
 @contextmanager

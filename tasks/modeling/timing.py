@@ -40,7 +40,7 @@ class Timing:
     held_out_block: float
     """Of a measurement, for each block."""
 
-    def whole(self, steps: int, measured_blocks: int) -> float:
+    def estimate(self, steps: int, measured_blocks: int) -> float:
         """A training of `steps` steps that measures the loss of so many held-out blocks in all."""
         return self.first_step + (steps - 1) * self.step + measured_blocks * self.held_out_block
 

@@ -98,11 +98,11 @@ def make_plan(
     corpus: Corpus, base: ModelReference, tokens: TokenBlocks, report: Report, training: TrainingParameters
 ) -> Plan:
     """Count, compare and time; InputError where the device or the model cannot do what is asked for."""
-    from tasks.modeling.devices import check_device, choose_precision, processes_everywhere
+    from tasks.modeling.devices import check_device, choose_precision, world_size
     from tasks.modeling.footprint import device_memory, measure_model
 
     check_device(training)
-    job = Job(key="", tokens=tokens, base=base, training=training, processes=processes_everywhere(training))
+    job = Job(key="", tokens=tokens, base=base, training=training, processes=world_size(training))
     steps = _steps(job)
     size = measure_model(base.load_from, base.revision, training)
     memory = _memory(size, steps, tokens.block_size, training)
@@ -142,14 +142,14 @@ def _steps(job: Job) -> Steps:
 
 def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParameters) -> Memory:
     """On GPUs each process has its own; on a CPU all share the machine's."""
-    from tasks.modeling.devices import choose_precision, memory_advice, processes_here
+    from tasks.modeling.devices import choose_precision, local_world_size, memory_advice
     from tasks.modeling.footprint import device_memory, footprint
 
     device = device_memory()
     gpu = device.kind == "cuda"
     shape = {"batch_size": steps.batch_size, "block_size": block_size}
     one = footprint(size, training, choose_precision(training), **shape, processes=steps.processes, gpu=gpu)
-    sharing = 1 if gpu else processes_here(training)
+    sharing = 1 if gpu else local_world_size(training)
     parts = {name: getattr(one, name) * sharing for name in one.__dataclass_fields__}
     needed = one.total * sharing
     fits = needed <= device.free * USABLE
@@ -172,6 +172,6 @@ def _time(job: Job, steps: Steps) -> tuple[Time | None, str | None]:
         return None, str(error).rstrip(".")
     every = eval_every(job.training.eval_steps, steps.total)
     measurements = 2 + -(-steps.total // every)  # before the first step and, once more, at the very end
-    whole = timing.whole(steps.total, measurements * job.tokens.eval_blocks)
+    whole = timing.estimate(steps.total, measurements * job.tokens.eval_blocks)
     first, step, timed = timing.first_step, timing.step, timing.timed
     return Time(first_step=first, step=step, timed_steps=timed, estimate=whole, load=load), None

@@ -34,7 +34,7 @@ _LOG = "torchrun.log"
 _LOOK_S = 0.2
 
 
-def train_together(job: Job, folder: Path, *, here: int, tell: Callable[["Progress"], None]) -> Facts:
+def train_distributed(job: Job, folder: Path, *, here: int, tell: Callable[["Progress"], None]) -> Facts:
     """Run `job` in `here` processes on this machine (and with those that join); what it leaves is in `folder`.
 
     Raises:
