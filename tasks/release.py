@@ -15,8 +15,7 @@ from prefect.events import emit_event
 
 from tasks.comparison import read_figures
 from tasks.observability.artifacts import show
-from tasks.observability.progress_artifact import ProgressArtifact
-from tasks.observability.transfer_progress import transfer_bar
+from tasks.observability.progress import ProgressArtifact, transfer_bar
 from tasks.packaging.package import PUBLISHED, make_package, write_report
 from tasks.parameters import ReleaseParameters, RunParameters
 from tasks.registry.locate import CHAMPION, LATEST, latest, open_releases

@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.evaluation.reports.loss_plot import draw_losses, losses_markdown
 from tasks.observability.artifacts import show
-from tasks.observability.training_progress import Reporter
+from tasks.observability.progress import TrainingProgress
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.settings import place_of
 from tasks.stage.folders import Facts, digest, list_files, remove_older
@@ -101,7 +101,7 @@ def make_weights(  # noqa: PLR0913, PLR0917 the folder and five inputs
         f"warmup_ratio={recipe.warmup_ratio:g} weight_decay={training.weight_decay:g} "
         f"precision={choose_precision(training)} seed={training.seed}"
     )
-    with Reporter() as reporter:
+    with TrainingProgress() as reporter:
         if job.processes > 1 or training.fsdp:
             facts = train_distributed(job, folder, here=local_world_size(training), tell=reporter.report)
         else:

@@ -1,8 +1,6 @@
-"""Run artifacts: what is shown of a run in the Prefect UI.
+"""Artifacts of the run that a person started, so that all of them are on one page of the Prefect UI.
 
-What comes in: Markdown. What it leaves: an artifact of the run that a person started, so that all of them stand on one
-page: Prefect's own functions attach them to the subflow that makes them. A server that is away is told of, and ends
-nothing.
+Prefect's own functions attach an artifact to the subflow that makes it.
 """
 
 import httpx
@@ -16,7 +14,7 @@ SERVER_IS_AWAY = (httpx.HTTPError, PrefectException)
 
 
 def show(key: str, markdown: str, description: str) -> None:
-    """Show a text in the run that a person started; the newest of each `key` is found under Artifacts, too."""
+    """Make a Markdown artifact; where the server does not answer, that is logged and the run continues."""
     try:
         create("markdown", markdown, key, description)
     except SERVER_IS_AWAY as error:
@@ -24,7 +22,7 @@ def show(key: str, markdown: str, description: str) -> None:
 
 
 def create(kind: str, data: str | float, key: str, description: str) -> Artifact:
-    """Make an artifact of the run that a person started; httpx.HTTPError or PrefectException where that fails."""
+    """Make an artifact; raises httpx.HTTPError or PrefectException where the server does not answer."""
     wanted = ArtifactCreate(
         key=key, type=kind, data=data, description=description, flow_run_id=flow_run.root_flow_run_id
     )

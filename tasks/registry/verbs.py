@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tasks.observability.transfer_progress import transfer_bar
+from tasks.observability.progress import transfer_bar
 from tasks.parameters import ReleaseParameters
 from tasks.registry.locate import CHAMPION, open_releases
 from tasks.registry.registry_answers import (

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.observability.transfer_progress import transfer_bar
+from tasks.observability.progress import transfer_bar
 from tasks.settings import find_file, settings
 from tasks.stage.folders import Facts, digest, make_folder, read_manifest
 from tasks.units import size

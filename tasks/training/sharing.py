@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tasks.errors import InputError
-from tasks.observability.transfer_progress import transfer_bar
+from tasks.observability.progress import transfer_bar
 from tasks.parameters import ReleaseParameters
 from tasks.registry.locate import fetch_release, open_releases
 from tasks.stage.folders import Facts, make_folder, remove_older

@@ -1,4 +1,4 @@
-"""Claims about the progress bar of a transfer."""
+"""The progress bar of a transfer, on a terminal and in a log."""
 
 import io
 import sys
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tasks.observability.transfer_progress import transfer_bar
+from tasks.observability.progress import transfer_bar
 
 
 class Terminal(io.StringIO):
@@ -16,12 +16,12 @@ class Terminal(io.StringIO):
 
 def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "stderr", stream)
-    with transfer_bar("fetching") as tell:
+    with transfer_bar("fetching") as update:
         for done in range(0, 101, 25):
             time.sleep(0.12)  # the bar is drawn ten times a second at most
-            tell(done * 2**20, 100 * 2**20)
-        tell(50 * 2**20, 100 * 2**20)  # what is sent again
-        tell(100 * 2**20, 100 * 2**20)
+            update(done * 2**20, 100 * 2**20)
+        update(50 * 2**20, 100 * 2**20)  # what is sent again
+        update(100 * 2**20, 100 * 2**20)
     return stream.getvalue()
 
 
