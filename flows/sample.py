@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from flows.cli.command import run
 from tasks.base_model import find_sampled_model
-from tasks.corpus import read_stored_templates
 from tasks.parameters import ReleaseParameters, SampledModelParameters, SamplingParameters
 from tasks.samples import count_valid, show_samples, write_samples
+from tasks.stage.contents import read_stored_templates
 from tasks.stage.references import ModelReference
 
 

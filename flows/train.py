@@ -19,9 +19,8 @@ from flows.evaluate import evaluate
 from flows.finetune import finetune
 from flows.prepare import prepare
 from tasks.base_model import make_base_model
-from tasks.comparison import read_figures
 from tasks.corpus import check_sources, make_corpus
-from tasks.corpus_report import make_report, read_report
+from tasks.corpus_report import make_report
 from tasks.evaluation.reports.terminal import end_text
 from tasks.packaging.package import report_place
 from tasks.parameters import (
@@ -40,6 +39,7 @@ from tasks.plan.warnings import with_warnings
 from tasks.release import check_destination, publish_release
 from tasks.remote_finetuning import finetune_remotely
 from tasks.samples import make_samples
+from tasks.stage.contents import read_comparison, read_report
 from tasks.stage.lineage import Lineage, Release
 from tasks.tokens import make_tokens
 from tasks.unchanged import Unchanged, completed, find_unchanged, first_start
@@ -138,7 +138,7 @@ def summary(trained: Trained | Unchanged) -> str:
     place = release.uri.rpartition("@")[0]
     lines = [
         end_text(
-            read_figures(trained.lineage.comparison),
+            read_comparison(trained.lineage.comparison),
             width=shutil.get_terminal_size((100, 24)).columns,
             colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         ),

@@ -13,7 +13,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.corpus import make_corpus
-from tasks.dataset import read_jsonl_documents
 from tasks.errors import InputError
 from tasks.parameters import (
     SCRATCH_PRESETS,
@@ -24,6 +23,7 @@ from tasks.parameters import (
 )
 from tasks.registry.locate import fetch_release, find_version, latest
 from tasks.settings import find_file
+from tasks.stage.contents import read_split
 from tasks.stage.folders import Facts, digest, list_files
 from tasks.stage.references import Base, Corpus, ModelReference
 from tasks.stage.stage import RETRIED, stage
@@ -49,8 +49,7 @@ def make_preset(folder: Path, corpus: Corpus, model: ModelParameters, seed: int)
     """Build a preset: a tokenizer trained on the corpus, and random weights."""
     from tasks.modeling.base_models import build_from_scratch
 
-    texts = read_jsonl_documents(corpus.folder / "train.jsonl")
-    parameters, vocabulary = build_from_scratch(model.name, texts, folder, seed=seed)
+    parameters, vocabulary = build_from_scratch(model.name, read_split(corpus, "train"), folder, seed=seed)
     return {"parameters": parameters, "vocabulary": vocabulary}
 
 

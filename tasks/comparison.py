@@ -5,25 +5,26 @@ gate. What it leaves: `data/comparison/<key>/comparison.json`, and in the UI a s
 and tables of metrics and samples. A refusal is a verdict, not a failure.
 """
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.corpus import load_templates
-from tasks.corpus_report import read_report
-from tasks.dataset import read_jsonl_documents
 from tasks.evaluation.models import run_figures
-from tasks.evaluation.models.bootstrap import HeldOutLosses
 from tasks.evaluation.models.gate import Guards
-from tasks.evaluation.models.run_figures import RunFigures
 from tasks.evaluation.reports.markdown import metrics_markdown, samples_markdown, summary_markdown, verdict_text
-from tasks.heldout_losses import read_heldout
 from tasks.observability.artifacts import show
 from tasks.parameters import ReleaseParameters
-from tasks.samples import read_prompts, read_samples
+from tasks.stage.contents import (
+    load_templates,
+    read_comparison,
+    read_heldout_losses,
+    read_prompts,
+    read_report,
+    read_samples,
+    read_split,
+)
 from tasks.stage.folders import Facts, digest
 from tasks.stage.lineage import Contender
 from tasks.stage.references import Comparison, Corpus, Report
@@ -57,7 +58,7 @@ def compare_models(
         read_prompts(contenders[1].samples),
         [(one["prompt"], one["seed"]) for one in read_samples(contenders[1].samples)],
         templates=load_templates(corpus),
-        train=partial(_training_documents, corpus),
+        train=partial(read_split, corpus, "train"),
         floor=floor.nats_per_document if floor.kind == "exact" else None,
         guards=_guards(release),
         gate=release.gate,
@@ -69,7 +70,7 @@ def compare_models(
 @task(name="show comparison", cache_policy=NO_CACHE, persist_result=False)
 def show_comparison(comparison: Comparison) -> None:
     """Tell the verdict in the log and show metrics and samples in the UI, in every run."""
-    figures = read_figures(comparison)
+    figures = read_comparison(comparison)
     for line in verdict_text(figures):
         print(f"gate: {line}")
     for key, markdown, description in (
@@ -80,17 +81,12 @@ def show_comparison(comparison: Comparison) -> None:
         show(key, markdown, description)
 
 
-def read_figures(comparison: Comparison) -> RunFigures:
-    """What was measured, and the verdict."""
-    return RunFigures.model_validate_json((comparison.folder / "comparison.json").read_bytes())
-
-
 def _measured(one: Contender) -> run_figures.Contender:
-    samples, (nats, tokens) = read_samples(one.samples), read_heldout(one.heldout)
+    samples = read_samples(one.samples)
     return run_figures.Contender(
         role=one.role,
         name=_name(one),
-        losses=HeldOutLosses(tuple(nats), tuple(tokens)),
+        losses=read_heldout_losses(one.heldout),
         texts=[sample["text"] for sample in samples],
         documents=[sample["document"] for sample in samples],
     )
@@ -98,10 +94,6 @@ def _measured(one: Contender) -> run_figures.Contender:
 
 def _name(one: Contender) -> str:
     return one.model.sha256 if one.role == "champion" else one.model.name
-
-
-def _training_documents(corpus: Corpus) -> Iterator[str]:
-    return read_jsonl_documents(corpus.folder / "train.jsonl")
 
 
 def _guards(release: ReleaseParameters) -> Guards:

@@ -5,18 +5,15 @@ What comes in: the corpus parameters. What it leaves: `data/corpus/<key>/` with 
 sources, not of their names or times.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, Self
-
-from pydantic import BaseModel, ConfigDict
 
 from tasks.dataset import DOCUMENT_SUFFIXES, Counts, file_digest, prepare, read_documents, share_out
 from tasks.errors import InputError, UnavailableError
 from tasks.parameters import CorpusParameters
 from tasks.spintax import Pair, Template, choose_pairs, parse_templates, read_templates
+from tasks.stage.contents import CorpusSource, CorpusSources
 from tasks.stage.folders import Facts, digest
 from tasks.stage.references import Corpus
 from tasks.stage.sources import find_source
@@ -24,50 +21,6 @@ from tasks.stage.stage import RETRIED, stage
 
 VERSION = 2
 TEMPLATE_SUFFIXES = (".spintax", ".md", ".markdown")
-
-
-class CorpusSource(BaseModel):
-    """A template or a file of own text, and how many documents were taken from it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    """The name of the file, without its folder."""
-    sha256: str
-    documents: int
-    template: str | None = None
-    """The spintax; None for own text."""
-    line: int | None = None
-    """Where the template begins in its file, from 1."""
-
-
-class CorpusSources(BaseModel):
-    """What `sources.json` holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sources: tuple[CorpusSource, ...]
-    """The templates first."""
-    split: Literal["line", "combination"]
-    pairs: tuple[tuple[Pair, ...], ...]
-    """For each template the pairs of options that are held out; none where the split is by line."""
-
-    @classmethod
-    def of(cls, corpus: Corpus) -> Self:
-        """The sources of a corpus."""
-        return cls.model_validate_json((corpus.folder / "sources.json").read_bytes())
-
-    def templates(self) -> list[Template]:
-        """All templates, whether there is own text beside them or not."""
-        return [
-            Template.parse(source.template, source.name, source.line or 1)
-            for source in self.sources
-            if source.template is not None
-        ]
-
-    def own_text(self) -> bool:
-        """Tell whether any document was not drawn from a template."""
-        return any(source.template is None for source in self.sources)
 
 
 def corpus_key(corpus: CorpusParameters) -> str:
@@ -106,23 +59,6 @@ def check_sources(corpus: CorpusParameters) -> None:
     for path in tables:
         next(read_documents(path, corpus.column), None)
     _held_out_pairs(corpus, templates)
-
-
-def load_templates(corpus: Corpus) -> list[Template]:
-    """The templates that a corpus was drawn from; none where own text is in it."""
-    made_of = CorpusSources.of(corpus)
-    return [] if made_of.own_text() else made_of.templates()
-
-
-def templates_to_store(corpus: Corpus) -> list[dict[str, str]]:
-    """What the `templates.json` of a release holds."""
-    return [{"name": template.name, "template": template.text} for template in load_templates(corpus)]
-
-
-def read_stored_templates(path: Path) -> list[Template]:
-    """The templates in a `templates.json`; none where the file is not there."""
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    return [Template.parse(entry["template"], name=entry["name"]) for entry in stored]
 
 
 def _facts(counts: Counts, templates: list[Template]) -> Facts:

@@ -9,11 +9,11 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.corpus import CorpusSources
-from tasks.dataset import document_digest, read_jsonl_documents
+from tasks.dataset import document_digest
 from tasks.evaluation.corpus import report as corpus_report
-from tasks.evaluation.corpus.report import CorpusReport, Counts, Source, Split, Tokens, report_markdown, report_text
+from tasks.evaluation.corpus.report import Counts, Source, Split, Tokens, report_markdown, report_text
 from tasks.observability.artifacts import show
+from tasks.stage.contents import CorpusSources, read_report, read_sources, read_split
 from tasks.stage.folders import Facts, digest
 from tasks.stage.references import Corpus, Report, TokenBlocks
 from tasks.stage.stage import stage
@@ -29,12 +29,12 @@ def report_key(corpus: Corpus, tokens: TokenBlocks, asked: int) -> str:
 @stage(Report, "make report", report_key)
 def make_report(folder: Path, corpus: Corpus, tokens: TokenBlocks, asked: int) -> Facts:
     """Compute the figures; `asked` is how many documents were to be drawn from the templates."""
-    made_of = CorpusSources.of(corpus)
+    made_of = read_sources(corpus)
     templates = made_of.templates()
     ready_made = tokens.longest_document is None
     report = corpus_report.make_report(
-        train=read_jsonl_documents(corpus.folder / "train.jsonl"),
-        evaluation=sorted(read_jsonl_documents(corpus.folder / "eval.jsonl"), key=_shuffled),
+        train=read_split(corpus, "train"),
+        evaluation=sorted(read_split(corpus, "eval"), key=_shuffled),
         templates=templates,
         sources=_sources(made_of),
         counts=_counts(corpus),
@@ -55,11 +55,6 @@ def show_report(made: Report) -> None:
     report = read_report(made)
     print(f"report: the corpus in figures\n{report_text(report)}")
     show("corpus-report", report_markdown(report), "What the corpus is, and its loss floor")
-
-
-def read_report(report: Report) -> CorpusReport:
-    """The figures of a report."""
-    return CorpusReport.model_validate_json((report.folder / "report.json").read_bytes())
 
 
 def _shuffled(document: str) -> bytes:

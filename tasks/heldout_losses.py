@@ -8,7 +8,7 @@ are the same.
 import json
 from pathlib import Path
 
-from tasks.dataset import read_jsonl_documents
+from tasks.stage.contents import sample_heldout
 from tasks.stage.folders import Facts, digest
 from tasks.stage.references import Corpus, HeldOut, ModelReference
 from tasks.stage.stage import stage
@@ -29,20 +29,6 @@ def measure_heldout(folder: Path, model: ModelReference, corpus: Corpus) -> Fact
     from tasks.modeling.happy import TunableGeneration
 
     generator = TunableGeneration(model.type, model.load_from, revision=model.revision)
-    losses = document_losses(generator, heldout_documents(corpus))
+    losses = document_losses(generator, sample_heldout(corpus, MOST_DOCUMENTS))
     (folder / "heldout.json").write_text(json.dumps(losses._asdict()) + "\n", encoding="utf-8")
     return {"documents": len(losses.nats), "tokens": sum(losses.tokens), "nats": sum(losses.nats)}
-
-
-def heldout_documents(corpus: Corpus, most: int = MOST_DOCUMENTS) -> list[str]:
-    """Held-out documents, `most` at most and evenly taken, so that sorted ones give no other picture."""
-    documents = list(read_jsonl_documents(corpus.folder / "eval.jsonl"))
-    if len(documents) <= most:
-        return documents
-    return [documents[number * len(documents) // most] for number in range(most)]
-
-
-def read_heldout(made: HeldOut) -> tuple[list[float], list[int]]:
-    """Nats and tokens of each document, in order."""
-    read = json.loads((made.folder / "heldout.json").read_text(encoding="utf-8"))
-    return read["nats"], read["tokens"]

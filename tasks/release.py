@@ -13,13 +13,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
-from tasks.comparison import read_figures
 from tasks.observability.artifacts import show
 from tasks.observability.progress import ProgressArtifact, transfer_bar
 from tasks.packaging.package import PUBLISHED, make_package, write_report
 from tasks.parameters import ReleaseParameters, RunParameters
 from tasks.registry.locate import CHAMPION, LATEST, latest, open_releases
 from tasks.stage.caching import ASKS_STORE, retry_can_help
+from tasks.stage.contents import read_comparison
 from tasks.stage.lineage import Lineage, Release
 from tasks.stage.references import Comparison
 
@@ -93,7 +93,7 @@ def _emit_verdict(made: Release, comparison: Comparison) -> None:
 
     A server that is away does not get it, and the run goes on.
     """
-    reasons = read_figures(comparison).verdict.reasons
+    reasons = read_comparison(comparison).verdict.reasons
     verdict = "is the champion now" if made.champion else "is published and does not become the champion"
     emit_event(
         PROMOTED if made.champion else REFUSED,

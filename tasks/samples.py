@@ -5,21 +5,19 @@ prompts, and its templates are what samples are checked against. What it leaves:
 sample with its prompt and seed, and `prompts.json`, each prompt with its flags.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.corpus import load_templates
-from tasks.evaluation.models.prompts import NO_ROOM, Prompt, choose_prompts
+from tasks.evaluation.models.prompts import NO_ROOM, choose_prompts
 from tasks.evaluation.models.validity import valid_documents
-from tasks.evaluation.text import Pair, list_markdown
-from tasks.heldout_losses import heldout_documents
+from tasks.evaluation.text import list_markdown
 from tasks.observability.artifacts import show
 from tasks.parameters import SamplingParameters
 from tasks.spintax import Template
+from tasks.stage.contents import load_templates, read_samples, sample_heldout
 from tasks.stage.folders import Facts, digest, json_text
 from tasks.stage.references import Corpus, ModelReference, Samples
 from tasks.stage.stage import stage
@@ -49,7 +47,7 @@ def make_samples(folder: Path, model: ModelReference, corpus: Corpus, sampling: 
     from tasks.modeling.happy import TunableGeneration
 
     templates = load_templates(corpus)
-    held_out = heldout_documents(corpus, sampling.held_out_prompts)
+    held_out = sample_heldout(corpus, sampling.held_out_prompts)
     prompts = choose_prompts(sampling.prompts, held_out, templates)
     generator = TunableGeneration(model.type, model.load_from, revision=model.revision)
     samples = [one.as_dict() for one in generate_where_it_fits(generator, [one.text for one in prompts], sampling)]
@@ -65,25 +63,6 @@ def show_samples(model: str, samples: list[dict[str, Any]]) -> None:
     _log_samples(samples)
     pairs = [(sample["prompt"], sample["text"]) for sample in samples]
     show("samples", list_markdown(pairs), f"Samples of {model}")
-
-
-def pair_up(before: Samples, after: Samples) -> list[Pair]:
-    """The samples of two models, in pairs of equal prompt and seed."""
-    both = zip(read_samples(before), read_samples(after), strict=True)
-    flags = {prompt.text: prompt.flags for prompt in read_prompts(after)}
-    return [Pair(one["prompt"], one["seed"], one["text"], other["text"], flags[one["prompt"]]) for one, other in both]
-
-
-def read_samples(samples: Samples) -> list[dict[str, Any]]:
-    """The samples, in order of their prompts."""
-    read: list[dict[str, Any]] = json.loads((samples.folder / "samples.json").read_text(encoding="utf-8"))
-    return read
-
-
-def read_prompts(samples: Samples) -> list[Prompt]:
-    """The prompts, in order, with their flags."""
-    read = json.loads((samples.folder / "prompts.json").read_text(encoding="utf-8"))
-    return [Prompt(**{**one, "flags": tuple(one["flags"])}) for one in read]
 
 
 def write_samples(model: ModelReference, sampling: SamplingParameters) -> list[dict[str, Any]]:

@@ -15,13 +15,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.dataset import (
-    BlockArray,
     Row,
     TokenRun,
     block_size_warning,
     choose_block_size,
     file_digest,
-    read_block_array,
     read_jsonl_documents,
     read_preprocessed,
     stream_blocks,
@@ -83,15 +81,6 @@ def save_preprocessed(tokens: TokenBlocks, training: TrainingParameters) -> None
         path = Path(training.save_preprocessed_data_path).expanduser()
         write_preprocessed(path, _stream_rows(tokens, "train"), _stream_rows(tokens, "eval"))
         print(f"tokens: saved as Happy Transformer 2.x does, in {path}")
-
-
-def load_blocks(tokens: TokenBlocks, split: str) -> BlockArray:
-    """The blocks of `train` or `eval` as arrays, 4 bytes a token.
-
-    InputError if the file is damaged or holds other blocks than the reference says.
-    """
-    blocks = {"train": tokens.train_blocks, "eval": tokens.eval_blocks}[split]
-    return read_block_array(tokens.folder / f"{split}.json", blocks=blocks, block_size=tokens.block_size)
 
 
 def _stream_rows(tokens: TokenBlocks, split: str) -> Iterator[Row]:

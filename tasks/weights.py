@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -22,6 +21,7 @@ from tasks.observability.artifacts import show
 from tasks.observability.progress import TrainingProgress
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.settings import place_of
+from tasks.stage.contents import read_history
 from tasks.stage.folders import Facts, digest, list_files, remove_older
 from tasks.stage.references import ModelReference, Report, TokenBlocks, Weights
 from tasks.stage.stage import stage
@@ -133,9 +133,3 @@ def finetuned_model(weights: Weights, base: ModelReference) -> ModelReference:
     return ModelReference.in_folder(
         weights.folder / "model", name=f"{base.name}, fine-tuned", type=base.type, sha256=weights.model_sha256
     )
-
-
-def read_history(weights: Weights) -> list[dict[str, Any]]:
-    """The entries of the history, in order: `step` and `eval_loss`, or `loss` with what belongs to it."""
-    read: list[dict[str, Any]] = json.loads((weights.folder / "history.json").read_text(encoding="utf-8"))
-    return read

@@ -4,12 +4,12 @@ What comes in: references to what the run made. What it leaves: JSON values. No 
 with the same inputs would say differently.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from tasks.parameters import ReleaseParameters
 from tasks.settings import ROOT
+from tasks.stage.contents import read_environment
 from tasks.stage.folders import digest
 from tasks.stage.lineage import Lineage
 
@@ -43,7 +43,7 @@ def release_facts(lineage: Lineage, release: ReleaseParameters) -> dict[str, Any
             "gate": gate_key(release),
         },
         "samples": {"written": after.count, "valid_before": before.valid, "valid_after": after.valid},
-        **json.loads((weights.folder / "environment.json").read_text(encoding="utf-8")),
+        **read_environment(weights),
     }
 
 

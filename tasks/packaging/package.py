@@ -13,17 +13,16 @@ from typing import Any
 
 import yaml
 
-from tasks.corpus import templates_to_store
 from tasks.evaluation.reports.model_card import model_card
+from tasks.evaluation.text import Pair
 from tasks.packaging.facts import portable_parameters, release_facts, steady_history
 from tasks.packaging.run_report import REPORT, run_report
 from tasks.parameters import RunParameters
-from tasks.samples import pair_up
 from tasks.settings import settings
+from tasks.stage.contents import load_templates, read_history, read_prompts, read_samples
 from tasks.stage.folders import Facts, digest, json_text, make_place
 from tasks.stage.lineage import Lineage, Release
-from tasks.stage.references import Package, Weights
-from tasks.weights import read_history
+from tasks.stage.references import Package, Samples, Weights
 
 VERSION = 3
 PUBLISHED = "published"
@@ -34,11 +33,12 @@ def make_package(lineage: Lineage, told: RunParameters) -> Package:
     """The folder to publish; its key is its content's, so the same run gives the same release."""
     facts = release_facts(lineage, told.release)
     shown, name = shown_parameters(told), told.release.name
-    pairs = pair_up(lineage.before, lineage.after)
+    pairs = _pair_up(lineage.before, lineage.after)
+    templates = [{"name": one.name, "template": one.text} for one in load_templates(lineage.corpus)]
     files = {
         "release.json": json_text(facts),
         "samples.json": json_text([vars(pair) for pair in pairs]),
-        "templates.json": json_text(templates_to_store(lineage.corpus)),
+        "templates.json": json_text(templates),
         "history.json": json_text(steady_history(read_history(lineage.weights))),
         "parameters.yaml": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True),
         "README.md": model_card(name, facts, pairs),
@@ -68,6 +68,13 @@ def report_place(release: Release) -> Path:
 def shown_parameters(told: RunParameters) -> dict[str, dict[str, Any]]:
     """Parameters as anybody may see them."""
     return portable_parameters(told.model_dump(mode="json", exclude_none=True))
+
+
+def _pair_up(before: Samples, after: Samples) -> list[Pair]:
+    """The samples of two models, in pairs of equal prompt and seed."""
+    both = zip(read_samples(before), read_samples(after), strict=True)
+    flags = {prompt.text: prompt.flags for prompt in read_prompts(after)}
+    return [Pair(one["prompt"], one["seed"], one["text"], other["text"], flags[one["prompt"]]) for one, other in both]
 
 
 def _fill(weights: Weights, files: dict[str, str], folder: Path) -> Facts:

@@ -5,17 +5,14 @@ one that travels in a release has neither timings nor the release's own version,
 release.
 """
 
-import json
 from typing import Any
 
-from tasks.comparison import read_figures
-from tasks.corpus_report import read_report
 from tasks.evaluation.reports.html import RunStory, render
 from tasks.packaging.facts import portable, steady_history
+from tasks.stage.contents import read_comparison, read_environment, read_history, read_report
 from tasks.stage.folders import read_timing
 from tasks.stage.lineage import Lineage, Release
 from tasks.stage.references import Reference
-from tasks.weights import read_history
 
 REPORT = "report.html"
 
@@ -25,13 +22,13 @@ def run_report(lineage: Lineage, told: dict[str, dict[str, Any]], title: str, *,
     return render(
         RunStory(
             title=title,
-            figures=read_figures(lineage.comparison),
+            figures=read_comparison(lineage.comparison),
             history=steady_history(read_history(lineage.weights)),
             floor_per_token=lineage.report.floor,
             corpus=read_report(lineage.report),
             parameters=told,
             timings=_timings(lineage) if made else {},
-            environment=json.loads((lineage.weights.folder / "environment.json").read_text(encoding="utf-8")),
+            environment=read_environment(lineage.weights),
             lineage=[*_digests(lineage), *([("release", made.name, made.version)] if made else [])],
         )
     )

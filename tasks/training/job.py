@@ -22,9 +22,9 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.errors import SpinneretError
 from tasks.parameters import SamplingParameters, TrainingParameters
+from tasks.stage.contents import load_blocks
 from tasks.stage.folders import Facts
 from tasks.stage.references import ModelReference, TokenBlocks
-from tasks.tokens import SPLITS, load_blocks
 from tasks.training.checkpoints import Checkpoint, Checkpoints
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Job(BaseModel):
         """To train on, and held out."""
         from tasks.modeling.blocks import Blocks
 
-        train, held_out = (load_blocks(self.tokens, split) for split in SPLITS)
+        train, held_out = load_blocks(self.tokens, "train"), load_blocks(self.tokens, "eval")
         return Blocks(train.ids, train.lengths), Blocks(held_out.ids, held_out.lengths)
 
     def checkpoints(self) -> Checkpoints:

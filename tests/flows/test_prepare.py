@@ -12,7 +12,7 @@ import pytest
 from flows.finetune import finetune
 from flows.prepare import prepare
 from flows.train import train
-from tasks.corpus import check_sources, load_templates, make_corpus
+from tasks.corpus import check_sources, make_corpus
 from tasks.dataset import read_jsonl_documents
 from tasks.errors import InputError
 from tasks.parameters import (
@@ -24,6 +24,7 @@ from tasks.parameters import (
     TrainingParameters,
 )
 from tasks.settings import settings
+from tasks.stage.contents import load_templates
 from tests.factories.rows import load_rows
 from tests.flows import prefect_records
 from tests.flows.conftest import TEMPLATE, Run, run_of

@@ -16,19 +16,16 @@ from flows.prepare import prepare
 from flows.sample import sample, summary, write
 from flows.train import summary as train_summary
 from flows.train import train
-from tasks.comparison import read_figures
-from tasks.corpus_report import read_report
 from tasks.evaluation.corpus.report import report_markdown
 from tasks.evaluation.models.prompts import NO_ROOM
 from tasks.evaluation.reports.loss_plot import draw_losses
 from tasks.parameters import Group, ModelParameters, ReleaseParameters, SampledModelParameters, SamplingParameters
 from tasks.registry.locate import fetch_release, latest
 from tasks.registry.verbs import list_releases
-from tasks.samples import read_prompts, read_samples
 from tasks.settings import ROOT, settings
+from tasks.stage.contents import read_comparison, read_history, read_prompts, read_report, read_samples
 from tasks.stage.folders import read_manifest
 from tasks.stage.references import ModelReference
-from tasks.weights import read_history
 from tests.flows import prefect_records
 from tests.flows.conftest import TEMPLATE, Run, at, run_of, run_train
 
@@ -118,7 +115,7 @@ def test_the_second_time_every_stage_is_cached_and_nothing_is_written(again: Run
 
 def test_the_first_release_that_beats_the_base_model_is_the_champion(again: Run) -> None:
     assert again.left.release.champion
-    verdict = read_figures(again.left.lineage.comparison).verdict
+    verdict = read_comparison(again.left.lineage.comparison).verdict
     assert (verdict.promote, verdict.opponent) == (True, "base model")
     assert verdict.comparison.documents == again.left.lineage.corpus.eval_documents
 
@@ -218,7 +215,7 @@ def test_the_ui_shows_the_corpus_report_and_so_it_does_where_everything_was_done
 
 
 def test_the_summary_tells_the_loss_floor_where_there_is_one(again: Run) -> None:
-    assert read_figures(again.left.lineage.comparison).floor == pytest.approx(math.log(36))
+    assert read_comparison(again.left.lineage.comparison).floor == pytest.approx(math.log(36))
     assert "floor" in train_summary(again.left)
 
 
@@ -286,7 +283,7 @@ def test_training_goes_on_from_a_folder_or_a_release(kind: str, again: Run) -> N
     assert (base.role, challenger.role, champion.role) == ("base", "challenger", "champion")
     assert champion.model.sha256 == again.left.release.version
     assert champion.heldout.nats == pytest.approx(base.heldout.nats), "it goes on from the champion"
-    verdict = read_figures(second.left.lineage.comparison).verdict
+    verdict = read_comparison(second.left.lineage.comparison).verdict
     assert verdict.opponent == again.left.release.version
     assert second.left.release.champion == verdict.promote
     report = (fetch_release(latest(release_of(again))).folder / "report.html").read_text()

@@ -19,8 +19,9 @@ from tasks.modeling.blocks import Blocks
 from tasks.modeling.tokenization import Batches, load_tokenizer, tokenize_batches
 from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.settings import ROOT, settings
+from tasks.stage.contents import load_blocks
 from tasks.stage.references import Corpus, ModelReference
-from tasks.tokens import load_blocks, make_tokens, save_preprocessed
+from tasks.tokens import make_tokens, save_preprocessed
 from tests.factories.rows import load_rows
 from tests.factories.waiting import wait_until
 from tests.modeling.conftest import train_model

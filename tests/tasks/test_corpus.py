@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from tasks.corpus import CorpusSources, check_sources, corpus_key, load_templates, make_corpus
+from tasks.corpus import check_sources, corpus_key, make_corpus
 from tasks.dataset import read_jsonl_documents
 from tasks.errors import InputError
 from tasks.parameters import CorpusParameters
 from tasks.settings import ROOT
 from tasks.spintax import Template
+from tasks.stage.contents import load_templates, read_sources
 from tasks.stage.references import Corpus
 
 SEED = "75261bb3d67b57acd038aedbcc2c76500723f4152f8c8ca618b465bcbbd32085"
@@ -50,8 +51,7 @@ def test_asked_for_fewer_it_draws_and_for_more_it_takes_all() -> None:
 def test_another_seed_draws_and_holds_out_something_else() -> None:
     drawn = [set(documents(make(template=SLOTS, num_documents=20, seed=seed))) for seed in range(3)]
     pairs = {
-        CorpusSources.of(make(template=SLOTS, num_documents=72, split="combination", seed=seed)).pairs
-        for seed in range(3)
+        read_sources(make(template=SLOTS, num_documents=72, split="combination", seed=seed)).pairs for seed in range(3)
     }
     assert drawn[0] != drawn[1] != drawn[2]
     assert len(pairs) == 3
@@ -70,7 +70,7 @@ def test_templates_of_equal_size_are_not_drawn_in_step(tmp_path: Path) -> None:
 def test_a_combination_split_never_trains_on_a_held_out_pair_and_trains_on_every_option(seed: int) -> None:
     made = make(template=SLOTS, num_documents=72, split="combination", seed=seed, eval_fraction=0.15)
     template = Template.parse(SLOTS)
-    [pairs] = CorpusSources.of(made).pairs
+    [pairs] = read_sources(made).pairs
     held = {text for index, text in enumerate(template) if any(pair.is_in(template.choices(index)) for pair in pairs)}
     train, held_out = set(documents(made, "train")), set(documents(made, "eval"))
     assert held_out == held
@@ -96,7 +96,7 @@ def test_templates_mix_by_derivations_or_equally(tmp_path: Path) -> None:
         made = make(source=(str(path),), num_documents=101, mix=mix)
         assert made.documents == 101
         small = sum(text.startswith("small") for text in documents(made))
-        assert [source.documents for source in CorpusSources.of(made).sources] == [small, 101 - small]
+        assert [source.documents for source in read_sources(made).sources] == [small, 101 - small]
         counts[mix] = small
     assert counts == {"derivations": 1, "equal": 10}
 
@@ -106,13 +106,13 @@ def test_the_sources_are_written_down_without_the_place_where_they_lay(tmp_path:
     (tmp_path / "two.txt").write_text("own\nown\n\na c\n")
     made = make(source=(str(tmp_path / "two.txt"), str(tmp_path / "one.spintax")))
     assert str(tmp_path) not in (made.folder / "sources.json").read_text()
-    spun, own = CorpusSources.of(made).sources
+    spun, own = read_sources(made).sources
     assert (spun.name, spun.line, spun.template, spun.documents) == ("one.spintax", 2, "{a|b} {c|d}", 4)
     assert (own.name, own.line, own.template, own.documents) == ("two.txt", None, None, 4)
     assert own.sha256 == hashlib.sha256(b"own\nown\n\na c\n").hexdigest()
     assert (made.read, made.documents, made.duplicates, made.empty) == (8, 5, 2, 1)
     assert load_templates(made) == []
-    assert [template.text for template in CorpusSources.of(made).templates()] == ["{a|b} {c|d}"]
+    assert [template.text for template in read_sources(made).templates()] == ["{a|b} {c|d}"]
 
 
 def test_near_duplicates_of_own_text_are_rejected(tmp_path: Path) -> None:

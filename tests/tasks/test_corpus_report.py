@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tasks.corpus import make_corpus
-from tasks.corpus_report import make_report, read_report
+from tasks.corpus_report import make_report
 from tasks.evaluation.corpus.report import CorpusReport
 from tasks.parameters import CorpusParameters
+from tasks.stage.contents import read_report
 from tasks.stage.references import Corpus, TokenBlocks
 from tests.factories.references import blocks
 
