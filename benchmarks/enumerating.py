@@ -1,10 +1,10 @@
-"""How fast templates are spun, beside other ways to do it, on this machine and in one run.
+"""How fast templates are expanded, beside other libraries, on one machine and in one run.
 
-Command: `python benchmarks/enumerating.py [--json] [--quick]`. What it leaves: a table, or one JSON object with --json.
-Every side runs in a child process of its own, in turns with the others, and the best of its rounds counts, as other
-work on the machine can only make it slower. Rates are strings a CPU second of the spinning itself, less the start.
-The peers are `pip install spintax-core pyspinner`; a peer that is not installed is left out, and so is its target.
---quick spins little, to see that everything runs: its figures say nothing about speed.
+Command: `python benchmarks/enumerating.py [--json] [--quick]`. It prints a table, or one JSON object with --json.
+Every side (Spinneret and each peer) runs in a child process of its own, in turns with the others. The best round
+counts, since other work on the machine can only slow a round down. Rates are strings per CPU second of the expansion
+itself, without start-up. The peers are `pip install spintax-core pyspinner`; a peer that is not installed is left out
+together with its target. With --quick the figures say nothing about speed.
 """
 
 import json
@@ -15,15 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from judging import Aim, command_line, show
-from measuring import Measured, take_turns
+from judging import Target, command_line, show
+from measuring import ROOT, Measured, measure, take_turns
 
-ROOT = Path(__file__).resolve().parent.parent
 SEED = (ROOT / "data" / "templates" / "cheese.spintax").read_text().strip()
 DIGITS = "{0|1|2|3|4|5|6|7|8|9}"
 SENTENCE = "number " + "{} of the sentences that say how to build a basic cheese sandwich by tucking in cheese"
 PEERS = {"spintax_core": "spintax_core", "pyspinner": "spinning"}
-"""Side → the module that it needs."""
+"""Each peer and the module that it needs."""
 
 SIDES = """
 import itertools, json, re, sys, time
@@ -93,7 +92,7 @@ print(json.dumps([done, time.process_time() - cpu, time.monotonic() - wall]))
 
 
 class Sizes(NamedTuple):
-    """How much each side spins, and how often."""
+    """How many strings each side makes, and how often."""
 
     times: int
     product_times: int
@@ -108,7 +107,7 @@ QUICK = Sizes(times=1, product_times=1, peers=50, digits=4, draws=6_000, rounds=
 
 
 class Best(NamedTuple):
-    """The best of some runs: what was done, seconds of the work itself, and of the whole process."""
+    """The best of several runs: number of strings, seconds of the work itself and of the whole process."""
 
     done: int
     cpu_s: float
@@ -118,11 +117,11 @@ class Best(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Strings a CPU second."""
+        """Strings per CPU second."""
         return self.done / self.cpu_s
 
 
-AIMS: list[Aim] = [
+TARGETS: list[Target] = [
     ("seed_times_spintax_core", "at least", 1000),
     ("seed_times_product", "at least", 8),
     ("file_times_floor", "at most", 1.3),
@@ -132,15 +131,15 @@ AIMS: list[Aim] = [
 
 
 def main() -> None:
-    """Run and print."""
-    options = command_line("How fast templates are spun, beside other ways to do it.", quick="spin little").parse_args()
+    """Run all parts and print the figures."""
+    options = command_line("How fast templates are expanded.", quick="make few strings").parse_args()
     sizes = QUICK if options.quick else FULL
     figures = {**enumerating(sizes), **writing(sizes), **drawing(sizes)}
-    show(figures, AIMS, options)
+    show(figures, TARGETS, options)
 
 
 def enumerating(sizes: Sizes) -> dict[str, float]:
-    """All variants of the seed's template, into a sink that counts bytes."""
+    """Enumerate all variants of the example template into a sink that counts bytes."""
     sides = {"enumerate_seed": (SEED, sizes.times), "product": (SEED, sizes.product_times)}
     best = run({**sides, **dict.fromkeys(peers(), (SEED, sizes.peers))}, sizes.rounds)
     ours = best.pop("enumerate_seed").rate
@@ -150,13 +149,12 @@ def enumerating(sizes: Sizes) -> dict[str, float]:
 
 
 def writing(sizes: Sizes) -> dict[str, float]:
-    """Variants (ten to the power of `digits`) to a file, beside as many bytes in blocks of the same size."""
+    """Write 10**`digits` variants to a file, beside as many bytes in blocks of the same size."""
     text = SENTENCE.format(DIGITS * sizes.digits)
     shared_memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as folder:
         path = str(Path(folder) / "variants.txt")
-        [counted] = take_turns({"count": command("count_writes", text, 0)}, 1, ROOT)["count"]
-        size, writes = json.loads(counted.output)[0]
+        [size, writes], *_ = measure(command("count_writes", text, 0)).result
         best = run({"to_file": (text, path), "floor": (json.dumps([size, writes]), path)}, sizes.rounds)
     ours, floor = best["to_file"], best["floor"]
     return {
@@ -171,7 +169,7 @@ def writing(sizes: Sizes) -> dict[str, float]:
 
 
 def drawing(sizes: Sizes) -> dict[str, float]:
-    """Distinct variants of 10^30; the peers draw with replacement."""
+    """Draw distinct variants out of 10^30; the peers draw with replacement."""
     best = run({"draw": (DIGITS * 30, sizes.draws)} | dict.fromkeys(peers(), (DIGITS * 30, sizes.peers)), sizes.rounds)
     ours = best.pop("draw")
     figures = {"draw_ours_strings_per_cpu_s": ours.rate}
@@ -181,24 +179,24 @@ def drawing(sizes: Sizes) -> dict[str, float]:
 
 
 def peers() -> list[str]:
-    """The peers that are installed."""
+    """Return the peers that are installed."""
     return [side for side, module in PEERS.items() if find_spec(module)]
 
 
 def run(sides: Mapping[str, tuple[str, int | str]], rounds: int) -> dict[str, Best]:
     """Run the sides in turns and return the best of each."""
-    runs = take_turns({side: command(side, *given) for side, given in sides.items()}, rounds, ROOT)
+    runs = take_turns({side: command(side, *given) for side, given in sides.items()}, rounds)
     return {side: best_of(measured) for side, measured in runs.items()}
 
 
 def command(side: str, text: str, other: int | str) -> list[str]:
-    """What runs one side."""
+    """Return the command that runs one side."""
     return [sys.executable, "-c", SIDES, side, text, str(other)]
 
 
 def best_of(runs: list[Measured]) -> Best:
-    """The least of each cost."""
-    inner = [json.loads(measured.output) for measured in runs]
+    """Return the least of each cost."""
+    inner = [measured.result for measured in runs]
     return Best(
         done=inner[0][0],
         cpu_s=min(cpu_s for _, cpu_s, _ in inner),

@@ -1,8 +1,4 @@
-"""What the benchmarks share as commands: their options, what is aimed at, and how both are shown.
-
-What comes in: figures by name, and aims. What it leaves: a table, or one JSON object with --json: `quick`, `figures`,
-`targets` (`target`, `value`, `met`). A sibling of the benchmarks, as measuring.py is.
-"""
+"""Options, targets and output that all benchmarks share."""
 
 import argparse
 import json
@@ -10,36 +6,38 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-Aim = tuple[str, str, float]
+Target = tuple[str, str, float]
 """The name of a figure, "at least" or "at most", and the bound."""
 
 _MEETS = {"at least": operator.ge, "at most": operator.le}
 
 
 def command_line(description: str, *, quick: str) -> argparse.ArgumentParser:
-    """The options that every benchmark has, `json` and `quick`; the argument says what is done with --quick."""
+    """Return a parser with the options `--json` and `--quick`; `quick` describes what `--quick` does."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--quick", action="store_true", help=f"{quick}, to see that everything runs")
+    parser.add_argument("--quick", action="store_true", help=f"{quick}, to check that everything runs")
     return parser
 
 
-def show(figures: Mapping[str, float], aims: Iterable[Aim], options: argparse.Namespace, *, digits: int = 2) -> None:
-    """Print the figures and what of the aims they meet; an aim whose figure was not measured is left out."""
-    targets = judge(figures, aims)
+def show(
+    figures: Mapping[str, float], targets: Iterable[Target], options: argparse.Namespace, *, digits: int = 2
+) -> None:
+    """Print the figures and the verdict on each target: a table, or with `--json` one JSON object."""
+    verdicts = judge(figures, targets)
     if options.json:
-        print(json.dumps({"quick": options.quick, "figures": figures, "targets": targets}))
+        print(json.dumps({"quick": options.quick, "figures": figures, "targets": verdicts}))
         return
     for name, value in figures.items():
         print(f"{name:<44}{value:>18,.{0 if value > 1000 else digits}f}")
-    for target in targets:
-        print(f"{'met' if target['met'] else 'MISSED':<8}{target['target']}: {target['value']:,.{digits}f}")
+    for verdict in verdicts:
+        print(f"{'met' if verdict['met'] else 'MISSED':<8}{verdict['target']}: {verdict['value']:,.{digits}f}")
 
 
-def judge(figures: Mapping[str, float], aims: Iterable[Aim]) -> list[dict[str, Any]]:
-    """Each aim, what came out, and whether that meets it."""
+def judge(figures: Mapping[str, float], targets: Iterable[Target]) -> list[dict[str, Any]]:
+    """Return each target, its value, and whether it is met; targets whose figure was not measured are left out."""
     return [
-        {"target": f"{name} {how} {aim}", "value": figures[name], "met": _MEETS[how](figures[name], aim)}
-        for name, how, aim in aims
+        {"target": f"{name} {how} {bound}", "value": figures[name], "met": _MEETS[how](figures[name], bound)}
+        for name, how, bound in targets
         if name in figures
     ]

@@ -1,10 +1,7 @@
-"""What a command costs: CPU seconds, wall-clock seconds, peak memory. Linux and macOS.
+"""What a command costs: CPU seconds, wall-clock seconds and peak memory. Linux and macOS.
 
-What comes in: a command. What it leaves: its figures and its standard output. A sibling of the benchmarks: they run as
-scripts (`python benchmarks/enumerating.py`), so they say `from measuring import measure`.
-
-A child's peak memory as the system counts it begins with what its parent held when it was started. So the command is
-started by a Python of some 9 MB that does nothing else, and how large the benchmark itself has grown does not matter.
+The system counts the memory that the parent held at the fork into a child's peak. The command is therefore started by a
+small Python process (about 9 MB) that does nothing else, so the size of the benchmark itself does not matter.
 """
 
 import json
@@ -14,6 +11,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout, in which every command runs."""
 
 _STARTER = """
 import os, sys, time
@@ -31,10 +32,10 @@ sys.exit(max(os.waitstatus_to_exitcode(status), -1) % 256)
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run cost.
+    """The cost of one run.
 
-    `cpu_s` is user and system time of the command and of all children it waited for; `peak_bytes` the resident memory
-    of the largest single process among them (not their sum); `output` what stood on standard output.
+    `cpu_s` is user and system time of the command and of all children that it waited for; `peak_bytes` is the resident
+    memory of the largest single process among them (not their sum); `output` is the standard output.
     """
 
     cpu_s: float
@@ -42,17 +43,22 @@ class Measured:
     peak_bytes: int
     output: str
 
+    @property
+    def result(self) -> Any:
+        """The JSON value on the last line of the output; libraries may print other lines before it."""
+        return json.loads(self.output.splitlines()[-1])
 
-def measure(command: list[str], cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> Measured:
-    """Run `command` to its end and return what it cost; `wall_s` runs from its start to its end.
 
-    Standard error is passed on. RuntimeError where it ends with another exit code than 0.
+def measure(command: list[str], environment: Mapping[str, str] | None = None) -> Measured:
+    """Run `command` in the checkout and return its cost.
+
+    Standard error is passed on. Raises RuntimeError on an exit code other than 0.
     """
     report, write = os.pipe()
     starter = [sys.executable, "-I", "-S", "-c", _STARTER, str(write), *command]
     try:
         done = subprocess.run(
-            starter, stdout=subprocess.PIPE, pass_fds=(write,), cwd=cwd, env=environment, text=True, check=False
+            starter, stdout=subprocess.PIPE, pass_fds=(write,), cwd=ROOT, env=environment, text=True, check=False
         )
     finally:
         os.close(write)
@@ -64,10 +70,10 @@ def measure(command: list[str], cwd: Path | None = None, environment: Mapping[st
     return Measured(cpu_s, wall_s, peak_bytes, done.stdout)
 
 
-def take_turns(commands: Mapping[str, list[str]], rounds: int, cwd: Path | None = None) -> dict[str, list[Measured]]:
-    """Run all commands in turn, `rounds` times over, so that a slow minute of the machine falls on each of them."""
+def take_turns(commands: Mapping[str, list[str]], rounds: int) -> dict[str, list[Measured]]:
+    """Run all commands in turn, `rounds` times, so that a slow minute of the machine affects each of them."""
     runs: dict[str, list[Measured]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
-            runs[name].append(measure(command, cwd))
+            runs[name].append(measure(command))
     return runs

@@ -1,17 +1,17 @@
 """What Prefect costs: the stages of a run as plain functions and as the flow, fresh and fully cached.
 
-Command: `python benchmarks/orchestration.py [--json] [--quick] [--default]`. What it leaves: a table, or one JSON
-object with --json. All sides do the same work, each in a process of its own and in a data folder of its own:
+Command: `python benchmarks/orchestration.py [--json] [--quick] [--default]`. It prints a table, or one JSON object with
+--json. All sides do the same work, each in a process and a data folder of its own:
 
 * plain: the functions of flows and tasks, called one by one without Prefect's engine, server, artifacts and events.
-* embedded: `python flows/train.py`, which starts a Prefect server, serves its UI and ends it.
-* running: the same with PREFECT_API_URL set to a server that runs already.
+* embedded: `python flows/train.py`, which starts a Prefect server, serves its UI and stops it at the end.
+* running: the same with PREFECT_API_URL set to a server that is already running.
 
-The work is the default run with fewer steps of training; the whole default run's time is that of the plain side with
-the steps that are missing, at the speed of its own training. With --default the default run itself is done by the plain
-and the embedded side (several minutes). Seconds are wall-clock seconds of whole processes, the least of the rounds; a
-busy machine makes them longer. The home has a database already: what making one costs is said beside it.
---quick takes a tiny template and three steps, to see that everything runs: its figures say nothing.
+The work is the default run with fewer training steps. The time of the whole default run is estimated: the plain side
+plus the missing steps at the speed of its own training. With --default the plain and the embedded side also do the
+default run itself (several minutes). Seconds are wall-clock seconds of whole processes, the least of the rounds; a busy
+machine makes them longer. The home folder has a database already; `prepare_in_an_empty_home_s` includes making it.
+With --quick the figures say nothing about speed.
 """
 
 import argparse
@@ -25,16 +25,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-from judging import Aim, command_line, show
+from judging import Target, command_line, show
 from measuring import measure
 
-ROOT = Path(__file__).resolve().parent.parent
 SIDES = ("plain", "embedded", "running")
 STEPS = 30
 TINY = ["--corpus.template", "{a|b|c} {d|e} {f|g|h} {x|y}", "--training.max-steps", "3", "--sampling.max-length", "8"]
 Figures = dict[str, float]
 
-AIMS: list[Aim] = [
+TARGETS: list[Target] = [
     ("embedded_fresh_share_of_default_run", "at most", 0.10),
     ("default_embedded_share", "at most", 0.10),
     ("embedded_cached_s", "at most", 12),
@@ -42,25 +41,25 @@ AIMS: list[Aim] = [
 
 
 def main() -> None:
-    """Run and print."""
+    """Run all sides and print the figures."""
     parser = command_line("What Prefect costs.", quick="take a tiny template and three steps")
-    parser.add_argument("--default", action="store_true", help="do the whole default run, too, plain and embedded")
+    parser.add_argument("--default", action="store_true", help="also do the whole default run, plain and embedded")
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
-    options, words = parser.parse_known_args()
+    options, arguments = parser.parse_known_args()
     if options.part:
-        run_plainly(words)
+        run_plainly(arguments)
         return
     with tempfile.TemporaryDirectory() as scratch:
         figures = run(Path(scratch), quick=options.quick, default=options.default)
-    show(figures, AIMS, options, digits=3)
+    show(figures, TARGETS, options, digits=3)
 
 
 def run(scratch: Path, *, quick: bool, default: bool) -> Figures:
-    """All sides in turns, then the default run."""
-    words = TINY if quick else ["--training.max-steps", str(STEPS)]
+    """Run all sides in turns, then the default run."""
+    arguments = TINY if quick else ["--training.max-steps", str(STEPS)]
     figures = first_starts(scratch)
     with running_server(scratch) as address:
-        rounds = [one_round(scratch / str(number), words, address) for number in range(1 if quick else 3)]
+        rounds = [one_round(scratch / str(number), arguments, address) for number in range(1 if quick else 3)]
     figures |= {name: min(one[name] for one in rounds) for name in rounds[0]}
     whole = figures["plain_fresh_s"] + missing_s(next(scratch.glob("*/plain")))
     figures |= overheads(figures, whole)
@@ -68,24 +67,24 @@ def run(scratch: Path, *, quick: bool, default: bool) -> Figures:
 
 
 def first_starts(scratch: Path) -> Figures:
-    """Seconds of a tiny `prepare` in an empty home, and then once more; all runs of all sides have this home."""
+    """Return the seconds of a tiny `prepare` in an empty home folder, and again; all runs share this home folder."""
     times = [timed(["flows/prepare.py", *TINY[:2]], scratch / "first", scratch / "home") for _ in range(2)]
     return {"prepare_in_an_empty_home_s": times[0], "prepare_again_s": times[1]}
 
 
-def one_round(place: Path, words: list[str], address: str) -> Figures:
-    """Every side: fresh, and the same again."""
+def one_round(folder: Path, arguments: list[str], address: str) -> Figures:
+    """Run every side fresh, then fully cached."""
     figures: Figures = {}
     for again in ("fresh", "cached"):
         for side in SIDES:
             script = [__file__, "--part"] if side == "plain" else ["flows/train.py"]
             extra = {"PREFECT_API_URL": address} if side == "running" else {}
-            figures[f"{side}_{again}_s"] = timed([*script, *words], place / side, place.parent / "home", extra)
+            figures[f"{side}_{again}_s"] = timed([*script, *arguments], folder / side, folder.parent / "home", extra)
     return figures
 
 
 def overheads(figures: Figures, whole: float) -> Figures:
-    """What the flow adds to the plain functions: seconds, ratios, and the share of the default run."""
+    """Return what the flow adds to the plain functions: seconds, ratios, and the share of the default run."""
     added = {
         f"{side}_{again}_added_s": figures[f"{side}_{again}_s"] - figures[f"plain_{again}_s"]
         for side in SIDES[1:]
@@ -101,7 +100,7 @@ def overheads(figures: Figures, whole: float) -> Figures:
 
 
 def missing_s(data: Path) -> float:
-    """Seconds that the steps would take which the default run has beyond those that were done."""
+    """Return the seconds that the remaining steps of the default run would take."""
     from tasks.parameters import TrainingParameters
 
     facts = json.loads(next(data.glob("weights/*/manifest.json")).read_text(encoding="utf-8"))["facts"]
@@ -114,7 +113,7 @@ def missing_s(data: Path) -> float:
 
 
 def default_run(scratch: Path) -> Figures:
-    """The default run itself."""
+    """Do the default run, plain and embedded."""
     plain = timed([__file__, "--part"], scratch / "default-plain", scratch / "home")
     embedded = timed(["flows/train.py"], scratch / "default-embedded", scratch / "home")
     return {
@@ -125,7 +124,7 @@ def default_run(scratch: Path) -> Figures:
 
 
 def timed(command: list[str], data: Path, home: Path, extra: Mapping[str, str] | None = None) -> float:
-    """Wall-clock seconds of a Python command of the project; releases and results go into its data folder."""
+    """Return the wall-clock seconds of a Python command; releases and results go into its data folder."""
     home.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
         "HOME": str(home),
@@ -133,12 +132,12 @@ def timed(command: list[str], data: Path, home: Path, extra: Mapping[str, str] |
         "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(data / "results"),
         **(extra or {}),
     }
-    return measure([sys.executable, *command], ROOT, environment).wall_s
+    return measure([sys.executable, *command], environment).wall_s
 
 
 @contextmanager
 def running_server(scratch: Path) -> Iterator[str]:
-    """A Prefect server with a home of its own; its address."""
+    """Start a Prefect server with a home folder of its own; yield its address."""
     os.environ |= {"HOME": str(scratch / "server"), "SPINNERET_DATA": str(scratch / "server-data")}
     os.environ.pop("PREFECT_API_URL", None)
     from flows.cli.local_server import prefect_api
@@ -147,34 +146,34 @@ def running_server(scratch: Path) -> Iterator[str]:
         yield api.address
 
 
-def run_plainly(words: list[str]) -> None:
-    """The run as plain functions: tasks and flows are what they wrap, and Prefect is told nothing.
+def run_plainly(arguments: list[str]) -> None:
+    """Do the run as plain functions: calling a task or a flow calls the function that it wraps.
 
-    Should something still tell it, the run fails, and no server is started unseen.
+    No request reaches Prefect: if one is made, the run fails instead of starting a server unnoticed.
     """
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # before Prefect is imported
-    from prefect import Flow, Task  # noqa: TID251 to leave it out
+    from prefect import Flow, Task  # noqa: TID251 to replace it
 
     from flows.cli.arguments import read_parameters
     from flows.train import summary, train
 
     for kind in (Flow, Task):
         kind.__call__ = lambda self, *args, **kwargs: self.fn(*args, **kwargs)  # type: ignore[method-assign]
-    tell_nothing(name for name in list(sys.modules) if name.startswith("tasks."))
-    print(summary(train(**read_parameters(train, words))))
+    disable_reports(name for name in list(sys.modules) if name.startswith("tasks."))
+    print(summary(train(**read_parameters(train, arguments))))
     gc.freeze()  # as the command does
 
 
-def tell_nothing(modules: Iterable[str]) -> None:
-    """Artifacts and events are not made, whichever module makes them."""
-    from prefect.events import emit_event  # noqa: TID251 to leave it out
+def disable_reports(modules: Iterable[str]) -> None:
+    """Replace the functions that create artifacts and events in all modules that imported them."""
+    from prefect.events import emit_event  # noqa: TID251 to replace it
 
     from tasks.observability.artifacts import create, show
 
     for module in [sys.modules[name] for name in modules]:
-        for word, value in list(vars(module).items()):
-            if any(value is one for one in (create, show, emit_event)):
-                setattr(module, word, lambda *_, **__: SimpleNamespace(id=None))
+        for name, value in list(vars(module).items()):
+            if any(value is function for function in (create, show, emit_event)):
+                setattr(module, name, lambda *_, **__: SimpleNamespace(id=None))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Corpus preparation beside its peers: the seed's sentences, and own text that does not fit into memory.
+"""Corpus preparation beside its peers: all sentences of the example template, and text that does not fit into memory.
 
-Command: `python benchmarks/preparing.py [--json] [--quick]`.
-Seed: all 48,600 sentences enumerated, deduplicated, shuffled, split and written as JSONL; the peer is what one writes
-by hand (itertools.product, set, random.shuffle, json.dumps). Own text: 10^7 lines, 37 % of them duplicates,
-deduplicated, shuffled, split and written; peers: `sort -u` with `shuf`, pandas, and dict.fromkeys with random.shuffle.
-Each runs in a process of its own. CPU seconds are given of the work and of the whole process, its start-up and imports
-too; the peak memory is that of the process.
+Command: `python benchmarks/preparing.py [--json] [--quick]`. It prints a table, or one JSON object with --json.
+Template: all 48,600 sentences enumerated, deduplicated, shuffled, split and written as JSONL; the peer is what one
+writes by hand (itertools.product, set, random.shuffle, json.dumps). Text: 10^7 lines, 37 % of them duplicates,
+deduplicated, shuffled, split and written; the peers are dict.fromkeys with random.shuffle, pandas, and `sort -u` with
+`shuf`.
+Each side runs in a process of its own. `work` is the CPU time of the work alone, `process` that of the whole process
+with its start-up and imports; the peak memory is that of the process. With --quick the figures say nothing about speed.
 """
 
 import argparse
@@ -21,84 +22,55 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from measuring import measure
+from judging import Target, command_line, show
+from measuring import ROOT, measure
 
-ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "data" / "templates" / "cheese.spintax"
 DUPLICATES = 0.37
-TARGETS = {"seed_cpu_s": 0.5, "seed_peak_mb": 100, "own_text_peak_mb": 1000}
+
+TARGETS: list[Target] = [
+    ("template_work_cpu_s", "at most", 0.5),
+    ("template_peak_mb", "at most", 100),
+    ("text_peak_mb", "at most", 1000),
+]
 
 
 def main() -> None:
-    """Run and print."""
-    parser = argparse.ArgumentParser(description="Corpus preparation beside its peers.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--quick", action="store_true", help="100,000 lines of own text instead of 10,000,000")
+    """Run all sides and print the figures."""
+    parser = command_line("Corpus preparation beside its peers.", quick="100,000 lines of text instead of 10,000,000")
     parser.add_argument("--part", nargs=3, metavar=("NAME", "SOURCE", "FOLDER"), help=argparse.SUPPRESS)
-    told = parser.parse_args()
-    if told.part:
-        name, source, folder = told.part
-        PARTS[name](Path(source), Path(folder))
+    options = parser.parse_args()
+    if options.part:
+        name, source, folder = options.part
+        SIDES[name](Path(source), Path(folder))
         return
-    figures = run(10**5 if told.quick else 10**7)
-    print(json.dumps(figures) if told.json else table(figures))
+    show(run(10**5 if options.quick else 10**7), TARGETS, options)
 
 
-def run(lines: int) -> dict[str, object]:
-    """All parts in turn: name → seconds, peak megabytes, documents written."""
-    figures: dict[str, dict[str, float]] = {}
+def run(lines: int) -> dict[str, float]:
+    """Run all sides in turn; return seconds, megabytes and documents of each, and the ratios of the peers to ours."""
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch) / "own.txt"
-        write_own_text(source, lines)
-        for name in PARTS:
-            folder = Path(scratch) / name
-            folder.mkdir()
-            took = source if name.startswith("own_text") else TEMPLATE
-            measured = measure([sys.executable, __file__, "--part", name, str(took), str(folder)], cwd=ROOT)
-            written = sum(count_lines(path) for path in folder.glob("*.jsonl"))
-            figures[name] = {
-                "work_cpu_s": round(float(measured.output), 3),
-                "process_cpu_s": round(measured.cpu_s, 3),
-                "wall_s": round(measured.wall_s, 3),
-                "peak_mb": round(measured.peak_bytes / 1e6, 1),
-                "documents": written,
-            }
-            for path in folder.iterdir():
-                path.unlink()
-    reached = {
-        "seed_cpu_s": figures["seed"]["work_cpu_s"],
-        "seed_peak_mb": figures["seed"]["peak_mb"],
-        "own_text_peak_mb": figures["own_text"]["peak_mb"],
-    }
-    targets = {
-        name: {"wanted_below": TARGETS[name], "got": got, "met": got < TARGETS[name]} for name, got in reached.items()
-    }
-    return {"own_text_lines": lines, "figures": figures, "targets": targets}
+        text = Path(scratch) / "lines.txt"
+        write_text(text, lines)
+        for name in SIDES:
+            with tempfile.TemporaryDirectory(dir=scratch) as folder:
+                source = text if name.startswith("text") else TEMPLATE
+                measured = measure([sys.executable, __file__, "--part", name, str(source), folder])
+                figures |= {
+                    f"{name}_work_cpu_s": measured.result,
+                    f"{name}_process_cpu_s": measured.cpu_s,
+                    f"{name}_wall_s": measured.wall_s,
+                    f"{name}_peak_mb": measured.peak_bytes / 1e6,
+                    f"{name}_documents": sum(count_lines(path) for path in Path(folder).glob("*.jsonl")),
+                }
+    peers = [(name, name.partition("_")[0]) for name in SIDES if "_" in name]
+    ratios = {f"{name}_times_ours": figures[f"{name}_work_cpu_s"] / figures[f"{us}_work_cpu_s"] for name, us in peers}
+    return figures | ratios
 
 
-def table(result: dict[str, object]) -> str:
-    """The figures for people; ratios are peer to ours."""
-    figures, targets = result["figures"], result["targets"]
-    assert isinstance(figures, dict)
-    assert isinstance(targets, dict)
-    lines = [f"own text: {result['own_text_lines']:,} lines, {DUPLICATES:.0%} of them duplicates"]
-    lines.append(
-        f"{'CPU seconds':<20}{'work':>9}{'x ours':>8}{'process':>9}{'wall s':>9}{'peak MB':>9}{'documents':>12}"
-    )
-    for name, row in figures.items():
-        ours = figures["own_text" if name.startswith("own_text") else "seed"]
-        lines.append(
-            f"{name:<20}{row['work_cpu_s']:>9.2f}{row['work_cpu_s'] / ours['work_cpu_s']:>8.2f}"
-            f"{row['process_cpu_s']:>9.2f}{row['wall_s']:>9.2f}{row['peak_mb']:>9,.0f}{row['documents']:>12,}"
-        )
-    for name, target in targets.items():
-        met = "met" if target["met"] else "MISSED"
-        lines.append(f"{name:<20}{target['got']:>9.2f}, wanted below {target['wanted_below']}: {met}")
-    return "\n".join(lines)
-
-
-def write_own_text(path: Path, lines: int) -> None:
-    """Lines of about 95 characters; the duplicates are strewn over the whole file."""
+def write_text(path: Path, lines: int) -> None:
+    """Write lines of about 95 characters; the duplicates are spread over the whole file."""
     distinct = round(lines * (1 - DUPLICATES))
     words = ["the", "quick", "study", "shows", "that", "every", "honest", "corpus", "holds", "more", "duplicates"]
     stem = [" ".join(random.Random(number).choices(words, k=15)) for number in range(1000)]
@@ -110,14 +82,14 @@ def write_own_text(path: Path, lines: int) -> None:
 
 @contextmanager
 def working() -> Iterator[None]:
-    """Print the CPU seconds of the block, those of its child processes too."""
+    """Print the CPU seconds of the block and of its child processes."""
     began = sum(os.times()[:4])
     yield
     print(sum(os.times()[:4]) - began)
 
 
-def prepare_seed(template: Path, folder: Path) -> None:
-    """Our way."""
+def prepare_template(template: Path, folder: Path) -> None:
+    """Spinneret."""
     from tasks.dataset import prepare
     from tasks.parameters import CorpusParameters
     from tasks.spintax import read_templates
@@ -126,16 +98,16 @@ def prepare_seed(template: Path, folder: Path) -> None:
         prepare(itertools.chain.from_iterable(read_templates(template)), folder, CorpusParameters())
 
 
-def prepare_seed_by_hand(template: Path, folder: Path) -> None:
-    """What one writes by hand."""
+def prepare_template_by_hand(template: Path, folder: Path) -> None:
+    """itertools.product, set and random.shuffle."""
     with working():
         parts = re.split(r"[{}]", template.read_text(encoding="utf-8").rstrip("\n"))
         documents = list({"".join(choice) for choice in itertools.product(*(part.split("|") for part in parts))})
         _shuffle_split_write(documents, folder)
 
 
-def prepare_own_text(source: Path, folder: Path) -> None:
-    """Our way."""
+def prepare_text(source: Path, folder: Path) -> None:
+    """Spinneret."""
     from tasks.dataset import prepare, read_documents
     from tasks.parameters import CorpusParameters
 
@@ -143,14 +115,14 @@ def prepare_own_text(source: Path, folder: Path) -> None:
         prepare(read_documents(source), folder, CorpusParameters())
 
 
-def prepare_own_text_by_hand(source: Path, folder: Path) -> None:
+def prepare_text_by_hand(source: Path, folder: Path) -> None:
     """dict.fromkeys and random.shuffle."""
     with working(), source.open(encoding="utf-8", newline="\n") as file:
         documents = list(dict.fromkeys(line.removesuffix("\n") for line in file))
         _shuffle_split_write(documents, folder)
 
 
-def prepare_own_text_with_pandas(source: Path, folder: Path) -> None:
+def prepare_text_with_pandas(source: Path, folder: Path) -> None:
     """drop_duplicates, sample and to_json."""
     import pandas
 
@@ -162,8 +134,8 @@ def prepare_own_text_with_pandas(source: Path, folder: Path) -> None:
         frame[held_out:].to_json(folder / "train.jsonl", orient="records", lines=True, force_ascii=False)
 
 
-def prepare_own_text_with_coreutils(source: Path, folder: Path) -> None:
-    """Sort -u and shuf; what is written is text, not JSON."""
+def prepare_text_with_coreutils(source: Path, folder: Path) -> None:
+    """Sort -u and shuf; they write text, not JSON."""
     unique, shuffled = folder / "unique", folder / "shuffled"
     environment = {"LC_ALL": "C", "PATH": "/usr/bin:/bin", "TMPDIR": str(folder)}
     with working():
@@ -189,23 +161,18 @@ def _write(path: Path, documents: Iterable[str]) -> None:
 
 
 def count_lines(path: Path) -> int:
-    """Line ends in a file."""
+    """Return the number of line ends in a file."""
     with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in _blocks(file.read))
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
 
 
-def _blocks(read: object) -> Iterator[bytes]:
-    assert callable(read)
-    return iter(lambda: read(2**20), b"")
-
-
-PARTS = {
-    "seed": prepare_seed,
-    "seed_by_hand": prepare_seed_by_hand,
-    "own_text": prepare_own_text,
-    "own_text_by_hand": prepare_own_text_by_hand,
-    "own_text_pandas": prepare_own_text_with_pandas,
-    "own_text_coreutils": prepare_own_text_with_coreutils,
+SIDES = {
+    "template": prepare_template,
+    "template_by_hand": prepare_template_by_hand,
+    "text": prepare_text,
+    "text_by_hand": prepare_text_by_hand,
+    "text_pandas": prepare_text_with_pandas,
+    "text_coreutils": prepare_text_with_coreutils,
 }
 
 if __name__ == "__main__":

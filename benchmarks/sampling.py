@@ -1,25 +1,22 @@
-"""How fast a model writes samples: one batch, beside one call for each sample, on this machine and in one run.
+"""How fast a model writes samples: in one batch, beside one call per sample, on one machine and in one run.
 
-Command: `python benchmarks/sampling.py [--json] [--quick]`. What it leaves: a table, or one JSON object with --json.
-The sides: ours in one batch, ours with bad words in one batch, ours one by one, and Happy Transformer's `generate_text`
-as it comes, one by one, as it can no other way. Ours and theirs run in child processes of their own, in turns, and the
-best of the rounds counts. All write texts of the same number of tokens (`min_length` = `max_length`) with the same
-settings; a rate is a wall-clock one, of the writing itself, behind a short text that warms the process up. The weights
-are random, which costs as much as any others. --quick writes little, to see that everything runs: its figures say
-nothing about speed.
+Command: `python benchmarks/sampling.py [--json] [--quick]`. It prints a table, or one JSON object with --json.
+The sides are Spinneret in one batch, in one batch with bad words, and one by one, and Happy Transformer's
+`generate_text`, which can only write one by one. Spinneret and Happy Transformer run in child processes of their own,
+in turns, and the best round counts. All write the same number of tokens (`min_length` = `max_length`) with the same
+settings. A rate is per wall-clock second of the generation itself, after a short warm-up. The weights are random, which
+costs as much as any others. With --quick the figures say nothing about speed.
 """
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from judging import Aim, command_line, show
-from measuring import Measured, take_turns
+from judging import Target, command_line, show
+from measuring import ROOT, Measured, measure, take_turns
 
-ROOT = Path(__file__).resolve().parent.parent
-TEXTS = ROOT / "data" / "templates" / "cheese.spintax"
+TEMPLATE = ROOT / "data" / "templates" / "cheese.spintax"
 
 BUILD = """
 import sys
@@ -56,9 +53,9 @@ def ours(folder):
     def bad_words(samples, length):
         return generate(model, PROMPTS, parameters(samples, length, bad_words=WORDS))
     def one_by_one(samples, length):
-        places = [(index % 4, index // 4) for index in range(samples)]
+        pairs = [(index % 4, index // 4) for index in range(samples)]
         sampling = parameters(samples, length)
-        return [generate_again(model, PROMPTS[one], sample_seed(0, one, two), sampling) for one, two in places]
+        return [generate_again(model, PROMPTS[row], sample_seed(0, row, column), sampling) for row, column in pairs]
     return {"batch": batch, "bad_words": bad_words, "one_by_one": one_by_one}
 
 who, folder, batched, alone, length = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
@@ -71,11 +68,11 @@ for side, write in globals()[who](folder).items():
     seconds[side] = (time.monotonic() - began) / samples
 print(json.dumps(seconds))
 """
-"""Each side prints the seconds that a sample took it; 4 divides the numbers of samples."""
+"""Each side prints its seconds per sample; the numbers of samples are multiples of 4."""
 
 
 class Sizes(NamedTuple):
-    """How much is written for one shape, and how often."""
+    """How many samples of one model are generated, and how often."""
 
     preset: str
     batch: int
@@ -90,7 +87,7 @@ FULL = (
 )
 QUICK = (Sizes("scratch-tiny", batch=8, one_by_one=4, length=10, rounds=1),)
 
-AIMS: list[Aim] = [
+TARGETS: list[Target] = [
     ("tiny_batch_times_stock", "at least", 10),
     ("tiny_batch_times_one_by_one", "at least", 10),
     ("tiny_batch_times_bad_words", "at most", 1.5),
@@ -100,25 +97,23 @@ AIMS: list[Aim] = [
 
 
 def main() -> None:
-    """Run and print."""
-    options = command_line(
-        "How fast a model writes samples, in a batch and one by one.", quick="write little"
-    ).parse_args()
+    """Run all models and print the figures."""
+    options = command_line("How fast a model writes samples.", quick="write few short samples").parse_args()
     figures: dict[str, float] = {}
     for sizes in QUICK if options.quick else FULL:
         figures |= sampling(sizes)
-    show(figures, AIMS, options)
+    show(figures, TARGETS, options)
 
 
 def sampling(sizes: Sizes) -> dict[str, float]:
-    """Samples and tokens a second of each side, how many times the others the batch is, and the memory of both."""
+    """Return samples and tokens per second of each side, the ratios to the batch, and the peak memory of both."""
     shape = sizes.preset.removeprefix("scratch-")
     numbers = [str(number) for number in (sizes.batch, sizes.one_by_one, sizes.length)]
     with tempfile.TemporaryDirectory() as folder:
         base = str(Path(folder) / "model")
-        take_turns({"build": [sys.executable, "-c", BUILD, sizes.preset, str(TEXTS), base]}, 1, ROOT)
+        measure([sys.executable, "-c", BUILD, sizes.preset, str(TEMPLATE), base])
         commands = {who: [sys.executable, "-c", SIDES, who, base, *numbers] for who in ("ours", "theirs")}
-        runs = take_turns(commands, sizes.rounds, ROOT)
+        runs = take_turns(commands, sizes.rounds)
     rates = {side: 1 / seconds for measured in runs.values() for side, seconds in least(measured).items()}
     figures = {f"{shape}_{side}_samples_per_s": rate for side, rate in rates.items()}
     figures |= {f"{shape}_{side}_tokens_per_s": rate * sizes.length for side, rate in rates.items()}
@@ -128,8 +123,8 @@ def sampling(sizes: Sizes) -> dict[str, float]:
 
 
 def least(runs: list[Measured]) -> dict[str, float]:
-    """The least seconds a sample of each side."""
-    seconds = [json.loads(measured.output) for measured in runs]
+    """Return the least seconds per sample of each side."""
+    seconds = [measured.result for measured in runs]
     return {side: min(one[side] for one in seconds) for side in seconds[0]}
 
 

@@ -1,17 +1,17 @@
 """Tokenizing and packing beside Happy Transformer's preprocessing and the bare tokenizer, and how memory grows.
 
-Command: `python benchmarks/tokenizing.py [--json] [--quick]`. What it leaves: a table, or one JSON object with --json.
-The corpus is all 48,600 sentences of the seed's template, the tokenizer is trained on them (vocabulary 512), blocks
-have 128 tokens. Every side runs in a process of its own, in turns with the others, with the tokenizer's own parallelism
-as it is by default, and the best of its rounds counts. Seconds are those of the work, without start and imports:
+Command: `python benchmarks/tokenizing.py [--json] [--quick]`. It prints a table, or one JSON object with --json.
+The corpus is all 48,600 sentences of the example template, the tokenizer is trained on them (vocabulary 512), blocks
+have 128 tokens. Every side runs in a process of its own, in turns with the others, with the tokenizer's default
+parallelism, and the best round counts. Seconds are those of the work, without start-up and imports:
 
-* ours: texts in memory to packed blocks; reading the corpus file and writing the blocks as JSON are said beside it.
-* bare: `encode_batch_fast` (and `encode_batch`) on the same texts, a thousand at a time; the ids are not even fetched.
-* stage: what a run does, from the corpus file to the JSON files and their digests.
+* ours: texts in memory to packed blocks; reading the corpus file and writing the blocks as JSON are timed separately.
+* bare: `encode_batch_fast` (and `encode_batch`) on the same texts, a thousand per call; the ids are not even fetched.
+* stage: the stage of a run, from the corpus file to the JSON files and their digests.
 * happy: the text file through `load_dataset` and `tok_text_gen_mlm`, as Happy Transformer does before it trains.
 
 Memory is the peak of the whole process that runs the stage, on the corpus and on one eight times as large.
---quick takes few sentences, to see that everything runs: its figures say nothing about speed.
+With --quick the figures say nothing about speed.
 """
 
 import argparse
@@ -22,29 +22,28 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from judging import Aim, command_line, show
-from measuring import Measured, take_turns
+from judging import Target, command_line, show
+from measuring import ROOT, Measured, measure, take_turns
 
-ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "data" / "templates" / "cheese.spintax"
 BLOCK, VOCABULARY, BATCH, TIMES = 128, 512, 1000, 8
 Figures = dict[str, float]
 
 
 class Best(NamedTuple):
-    """The best of some runs of a side: seconds of each thing that it timed, CPU seconds of the first, peak memory."""
+    """The best of several runs of a side: seconds of each timed part, CPU seconds of the work, peak memory."""
 
     seconds: Figures
     cpu_s: float
     peak_bytes: int
 
 
-AIMS: list[Aim] = [
+TARGETS: list[Target] = [
     ("happy_times_ours_with_reading", "at least", 3),
     ("ours_times_bare", "at most", 1.3),
     ("stage_peak_growth", "at most", 1.1),
@@ -52,32 +51,32 @@ AIMS: list[Aim] = [
 
 
 def main() -> None:
-    """Run and print."""
+    """Run all sides and print the figures."""
     parser = command_line("Tokenizing and packing beside their peers.", quick="take few sentences")
     parser.add_argument("--part", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
-    told = parser.parse_args()
-    if told.part:
-        name, folder = told.part
-        print(json.dumps(PARTS[name](Path(folder))))
+    options = parser.parse_args()
+    if options.part:
+        name, folder = options.part
+        print(json.dumps(SIDES[name](Path(folder))))
         return
-    figures = run(2_000 if told.quick else None, rounds=1 if told.quick else 3)
-    show(figures, AIMS, told, digits=3)
+    figures = run(2_000 if options.quick else None, rounds=1 if options.quick else 3)
+    show(figures, TARGETS, options, digits=3)
 
 
 def run(documents: int | None, *, rounds: int) -> Figures:
-    """All sides in turns on the corpus, then the stage on the large one."""
+    """Run all sides in turns on the corpus, then the stage on the large one."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     with tempfile.TemporaryDirectory() as scratch:
         small, large = Path(scratch) / "once", Path(scratch) / "often"
         counts = write_corpora(small, large, documents)
-        sides = {name: command(name, small) for name in PARTS}
-        best = {name: best_of(runs) for name, runs in take_turns(sides, rounds, ROOT).items()}
-        often = best_of(take_turns({"stage": command("stage", large)}, 1, ROOT)["stage"])
+        sides = {name: command(name, small) for name in SIDES}
+        best = {name: best_of(runs) for name, runs in take_turns(sides, rounds).items()}
+        often = best_of([measure(command("stage", large))])
     return {**counts, **speeds(best, counts["tokens"]), **memory(best["stage"], often)}
 
 
 def speeds(best: dict[str, Best], tokens: float) -> Figures:
-    """Seconds, tokens a second and ratios."""
+    """Return seconds, tokens per second and ratios."""
     seconds = {f"{side}_{name}_s": value for side, found in best.items() for name, value in found.seconds.items()}
     ours = seconds["ours_work_s"]
     with_reading = ours + seconds["ours_reading_s"]
@@ -96,7 +95,7 @@ def speeds(best: dict[str, Best], tokens: float) -> Figures:
 
 
 def memory(once: Best, often: Best) -> Figures:
-    """Peak memory of the stage on the corpus and on one eight times as large."""
+    """Return the peak memory of the stage on the corpus and on one eight times as large."""
     return {
         "stage_peak_mb": once.peak_bytes / 1e6,
         f"stage_peak_mb_{TIMES}_times_the_corpus": often.peak_bytes / 1e6,
@@ -105,19 +104,19 @@ def memory(once: Best, often: Best) -> Figures:
 
 
 def command(side: str, folder: Path) -> list[str]:
-    """What runs one side."""
+    """Return the command that runs one side."""
     return [sys.executable, __file__, "--part", side, str(folder)]
 
 
 def best_of(runs: list[Measured]) -> Best:
-    """The least of each cost; a child prints its seconds by name, and the CPU seconds of its work as `cpu`."""
-    inner: list[Figures] = [json.loads(measured.output.splitlines()[-1]) for measured in runs]
+    """Return the least of each cost; a child prints its seconds by name, and the CPU seconds of its work as `cpu`."""
+    inner: list[Figures] = [measured.result for measured in runs]
     least = {name: min(figures[name] for figures in inner) for name in inner[0]}
     return Best(least, least.pop("cpu"), max(measured.peak_bytes for measured in runs))
 
 
 def write_corpora(small: Path, large: Path, documents: int | None) -> Figures:
-    """Both corpora with the tokenizer beside them; return how large the small one is."""
+    """Write both corpora with their tokenizer; return the size of the small one."""
     from tasks.modeling.base_models import train_tokenizer
     from tasks.spintax import read_templates
 
@@ -135,7 +134,7 @@ def write_corpora(small: Path, large: Path, documents: int | None) -> Figures:
 
 
 def write_corpus(folder: Path, texts: Iterable[str]) -> None:
-    """The files of the corpus stage; the held-out part is small, so that all sides work on the same texts."""
+    """Write the files of the corpus stage; the held-out part is small, so that all sides process the same texts."""
     from tasks.dataset import write_documents
 
     write_documents(folder / "train.jsonl", texts)
@@ -143,14 +142,14 @@ def write_corpus(folder: Path, texts: Iterable[str]) -> None:
 
 
 def timed(work: Callable[[], object]) -> Figures:
-    """Wall-clock seconds and CPU seconds, those of all threads together."""
+    """Return the wall-clock seconds of `work`, and the CPU seconds of all its threads."""
     began, cpu = time.monotonic(), time.process_time()
     work()
     return {"work": time.monotonic() - began, "cpu": time.process_time() - cpu}
 
 
 def ours(folder: Path) -> Figures:
-    """Texts to blocks, then reading and writing on their own."""
+    """Pack texts into blocks; reading and writing are timed separately."""
     from tasks.dataset import TokenRun, write_blocks
     from tasks.modeling.tokenization import tokenize_batches
 
@@ -170,19 +169,19 @@ def ours(folder: Path) -> Figures:
 
 
 def bare(folder: Path) -> Figures:
-    """The tokenizer alone, and its faster call."""
+    """The tokenizer alone, with its faster call."""
     backend = tokenizer_of(folder).backend_tokenizer
     return encoding(folder, backend.encode_batch_fast)
 
 
 def bare_encode_batch(folder: Path) -> Figures:
-    """The tokenizer alone, and its older call, which keeps track of offsets."""
+    """The tokenizer alone, with its older call, which keeps track of offsets."""
     backend = tokenizer_of(folder).backend_tokenizer
     return encoding(folder, backend.encode_batch)
 
 
 def encoding(folder: Path, encode: Callable[..., Any]) -> Figures:
-    """One call of the tokenizer on all texts, a thousand at a time."""
+    """Time the tokenizer on all texts, a thousand per call."""
     texts = texts_of(folder)
 
     def work() -> None:
@@ -193,7 +192,7 @@ def encoding(folder: Path, encode: Callable[..., Any]) -> Figures:
 
 
 def stage(folder: Path) -> Figures:
-    """The stage as a run does it; its folder is removed again."""
+    """Time the stage as a run does it; its folder is removed afterwards."""
     os.environ["SPINNERET_DATA"] = str(folder)
     from tasks.parameters import TokenParameters, TrainingParameters
     from tasks.stage.references import Corpus, ModelReference
@@ -203,14 +202,14 @@ def stage(folder: Path) -> Figures:
     corpus = Corpus(key="key", sha256="0", rejected={}, derivations=None, **counts)
     base = ModelReference(name="base", type="GPT-NEO", sha256="0", path=str(folder / "base"))
     for module in ("tokenization_auto", "configuration_auto"):
-        import_module(f"transformers.models.auto.{module}")  # else the stage would import it, on the clock
+        import_module(f"transformers.models.auto.{module}")  # otherwise the stage would import it while it is timed
     figures = timed(lambda: make_tokens.fn(corpus, base, TokenParameters(block_size=BLOCK), TrainingParameters()))
     shutil.rmtree(folder / "tokens")
     return figures
 
 
 def happy(folder: Path) -> Figures:
-    """Happy Transformer's way, with a cache of its own, so that nothing is found in it."""
+    """Time Happy Transformer's preprocessing, with an empty cache."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ["HF_DATASETS_CACHE"] = cache
         import datasets
@@ -229,25 +228,20 @@ def happy(folder: Path) -> Figures:
 
 
 def texts_of(folder: Path) -> list[str]:
-    """All texts of the corpus."""
-    return list(read_texts(folder))
-
-
-def read_texts(folder: Path) -> Iterator[str]:
-    """The texts as the stage reads them."""
+    """Return all texts of the corpus, read as the stage reads them."""
     from tasks.dataset import read_jsonl_documents
 
-    return read_jsonl_documents(folder / "corpus" / "key" / "train.jsonl")
+    return list(read_jsonl_documents(folder / "corpus" / "key" / "train.jsonl"))
 
 
 def tokenizer_of(folder: Path) -> Any:
-    """The tokenizer that lies beside the corpus."""
+    """Return the tokenizer of the corpus."""
     from tasks.modeling.tokenization import load_tokenizer
 
     return load_tokenizer(str(folder / "base"))
 
 
-PARTS: dict[str, Callable[[Path], Figures]] = {
+SIDES: dict[str, Callable[[Path], Figures]] = {
     "ours": ours,
     "bare": bare,
     "bare_encode_batch": bare_encode_batch,

@@ -1,21 +1,21 @@
 """How fast and in how much memory a model is fine-tuned, beside Happy Transformer's own training, in one run.
 
-Command: `python benchmarks/training.py [--json] [--quick]`. What it leaves: a table, or one JSON object with --json.
-Both sides get the same model (random weights, which cost as much as any others), the same rows in the same order,
-batch, learning rate, linear schedule and seed, each in a child process of its own, in turns. Theirs is
-`HappyGeneration.train` as it comes; ours is `finetune`, in fp32 and, where the hardware computes in it, in bf16. A rate
-is that of the median step, the first two left out; the best of the rounds counts. On a machine with other work, read
-the CPU seconds of a step, with OMP_NUM_THREADS=1: a thread that waits for another counts as busy. A peak is resident
-memory up to the last step, the weights' loading and all else that belongs to the path included. The held-out loss is
-measured afterwards, by the same code.
+Command: `python benchmarks/training.py [--json] [--quick]`. It prints a table, or one JSON object with --json.
+Both sides get the same model (random weights, which cost as much as any others), the same rows in the same order, and
+the same batch size, learning rate, linear schedule and seed. Each runs in a child process of its own, in turns.
+`theirs` is `HappyGeneration.train` with its defaults; `ours` is `finetune` in fp32 and, where the hardware computes in
+it, in bf16. A rate is that of the median step, without the first two; the best round counts. On a busy machine, read
+the CPU seconds per step, with OMP_NUM_THREADS=1, since a thread that waits for another counts as busy. The peak is the
+resident memory up to the last step, including the loading of the weights. The held-out loss is measured afterwards, by
+the same code for both.
 
-`flops_share` is the share of what the hardware can multiply that 6 N + 12 L H T operations a token are
-(arXiv:2204.02311, B): on a CPU of the rate of one large fp32 product, measured beforehand, on a GPU of the bf16 peak of
-its data sheet. Nothing can be faster than a side by more than one over its share: where theirs multiplies most of the
-time, as it does on a CPU without AVX-512, little is left to win.
-Where there is a CUDA GPU, a GPT-Neo of 1.3 billion weights is trained on it as well; its peak is what torch allocated.
-The large CPU models have one round: their median step spans minutes.
---quick trains little, to see that everything runs: its figures say nothing about speed.
+`flops_share` is the share of the hardware's peak that 6 N + 12 L H T operations per token amount to (arXiv:2204.02311,
+appendix B). On a CPU the peak is the rate of one large fp32 product, measured beforehand; on a GPU it is the bf16 peak
+of its data sheet. Nothing can be faster than a side by more than 1 / share. Where `theirs` multiplies most of the time,
+as on a CPU without AVX-512, little can be gained.
+On a CUDA GPU a GPT-Neo with 1.3 billion weights is trained as well; its peak is the memory that torch allocated.
+The large CPU models have one round, since their median step covers minutes.
+With --quick the figures say nothing about speed.
 """
 
 import json
@@ -24,10 +24,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from judging import Aim, command_line, show
-from measuring import Measured, take_turns
-
-ROOT = Path(__file__).resolve().parent.parent
+from judging import Target, command_line, show
+from measuring import Measured, measure, take_turns
 
 BUILD = """
 import json, sys, time
@@ -41,7 +39,7 @@ shape, folder = SHAPES.get(sys.argv[1]) or Shape(64, 1, 2, 128, 512), sys.argv[2
 torch.manual_seed(0)
 model = GPTNeoForCausalLM(config_of(shape, end_of_text=0))
 model.save_pretrained(folder)
-# As many tokens as the model has: Happy Transformer would make the model smaller otherwise.
+# As many tokens as the model has embeddings: otherwise Happy Transformer would shrink the model.
 tokens = Tokenizer(models.BPE({f"<{number}>": number for number in range(shape.vocabulary)}, []))
 PreTrainedTokenizerFast(tokenizer_object=tokens, eos_token="<0>", pad_token="<0>").save_pretrained(folder)
 cuda = torch.cuda.is_available()
@@ -70,8 +68,8 @@ from tasks.modeling.blocks import Blocks
 from tasks.modeling.loss import mean_loss
 
 side, folder = sys.argv[1], sys.argv[2]
-given = json.loads(sys.argv[3])
-steps, batch, length, rate = (given[name] for name in ("steps", "batch", "length", "learning_rate"))
+sizes = json.loads(sys.argv[3])
+steps, batch, length, rate = sizes["steps"], sizes["batch"], sizes["length"], sizes["learning_rate"]
 cuda = torch.cuda.is_available()
 times, cpu, peaks = [], [], []
 
@@ -85,15 +83,15 @@ class Ticks(transformers.TrainerCallback):
         peaks.append(torch.cuda.max_memory_allocated() if cuda else system)
 
 def draw(number, seed):
-    # Each token follows from the one before, but for every eighth: there is something to learn.
+    # Seven of eight tokens are a function of the previous one, so that there is something to learn.
     random = np.random.default_rng(seed)
     ids = random.integers(0, 500, (number, length), dtype=np.int32)
-    for place in range(1, length):
+    for position in range(1, length):
         follows = random.random(number) < 7 / 8
-        ids[:, place] = np.where(follows, (ids[:, place - 1] * 5 + 3) % 500, ids[:, place])
+        ids[:, position] = np.where(follows, (ids[:, position - 1] * 5 + 3) % 500, ids[:, position])
     return Blocks(ids, np.full(number, length, dtype=np.int32))
 
-def theirs(train, held_out, place):
+def theirs(train, held_out, path):
     import datasets
     from happytransformer import GENTrainArgs, HappyGeneration
     transformers.logging.set_verbosity_error()
@@ -103,15 +101,15 @@ def theirs(train, held_out, place):
         rows["attention_mask"] = torch.ones_like(rows["input_ids"])
         return datasets.Dataset.from_dict({name: values.numpy() for name, values in rows.items()})
     datasets.disable_progress_bars()
-    datasets.DatasetDict({"train": table(train), "eval": table(held_out)}).save_to_disk(place)
+    datasets.DatasetDict({"train": table(train), "eval": table(held_out)}).save_to_disk(path)
     logging.disable(logging.WARNING)
     model.train("", args=GENTrainArgs(
-        load_path=place, output_dir=place + "-out", num_train_epochs=1, batch_size=batch, learning_rate=rate,
+        load_path=path, output_dir=path + "-out", num_train_epochs=1, batch_size=batch, learning_rate=rate,
         eval_steps=0, save_steps=0, logging_steps=0,
     ))
     return model.model
 
-def ours(train, held_out, place, bf16=False):
+def ours(train, held_out, path, bf16=False):
     from tasks.modeling.finetuning import finetune
     from tasks.modeling.happy import TunableGeneration
     from tasks.modeling.recipes import choose_recipe
@@ -122,23 +120,23 @@ def ours(train, held_out, place, bf16=False):
     )
     model = TunableGeneration("GPT-NEO", folder)
     recipe = choose_recipe(training, preset=None, blocks=len(train))
-    finetune(model, train, held_out, Path(place), training=training, recipe=recipe)
+    finetune(model, train, held_out, Path(path), training=training, recipe=recipe)
     return model.model
 
-def ours_bf16(*given):
-    return ours(*given, bf16=True)
+def ours_bf16(train, held_out, path):
+    return ours(train, held_out, path, bf16=True)
 
 DEFAULT_CALLBACKS.append(Ticks)
 train, held_out = draw(steps * batch, 1), draw(2 * batch, 2)
 with tempfile.TemporaryDirectory() as scratch:
-    model = globals()[side](train, held_out, scratch + "/it").eval()
+    model = globals()[side](train, held_out, scratch + "/run").eval()
 assert len(times) == steps, times
 loss = mean_loss(model, held_out, batch_size=batch, device=model.device)
 print()
 step_s, step_cpu_s = (float(np.median(np.diff(clock[1:]))) for clock in (times, cpu))
 print(json.dumps({"step_s": step_s, "step_cpu_s": step_cpu_s, "peak": peaks[-1], "loss": loss}))
 """
-"""Each side prints wall-clock and CPU seconds of its median step, peak memory in bytes and the last held-out loss."""
+"""Each side prints wall-clock and CPU seconds of its median step, peak memory in bytes and the final held-out loss."""
 
 BF16_PEAKS = {
     "H100 PCIe": 756e12,
@@ -151,11 +149,11 @@ BF16_PEAKS = {
     "A10G": 70e12,
     "RTX 4090": 165e12,
 }
-"""Dense bf16 operations a second by the name of the GPU, from NVIDIA's data sheets; the first that fits counts."""
+"""Dense bf16 operations per second by the name of the GPU, from NVIDIA's data sheets; the first match counts."""
 
 
 class Sizes(NamedTuple):
-    """One comparison: the model, what it is trained on, and how often it is measured."""
+    """One comparison: the model, its training data, and the number of rounds."""
 
     name: str
     shape: str
@@ -175,7 +173,7 @@ QUICK = (Sizes("quick", "least", batch=4, length=32, learning_rate=1e-3, steps=6
 GPU = Sizes("gpu_1.3b", "scratch-1.3b", batch=2, length=2048, learning_rate=5e-5, steps=20, rounds=2)
 GPU_QUICK = Sizes("gpu_quick", "scratch-tiny", batch=2, length=512, learning_rate=5e-5, steps=6, rounds=1)
 
-AIMS: list[Aim] = [
+TARGETS: list[Target] = [
     ("tiny_ours_times_theirs", "at least", 1.5),
     ("125m_512_ours_times_theirs", "at least", 1.6),
     ("125m_512_ours_bf16_times_theirs", "at least", 4.5),
@@ -189,27 +187,25 @@ AIMS: list[Aim] = [
 
 
 def main() -> None:
-    """Run and print."""
-    options = command_line(
-        "How fast a model is fine-tuned, beside Happy Transformer's training.", quick="train little"
-    ).parse_args()
+    """Run all comparisons and print the figures."""
+    options = command_line("How fast a model is fine-tuned.", quick="train a tiny model for few steps").parse_args()
     figures: dict[str, float] = {}
     for sizes in QUICK if options.quick else FULL:
         figures |= training(sizes, without_gpu=True)
-    if last_line(take_turns({"probe": [sys.executable, "-c", PROBE]}, 1)["probe"][0]):
+    if measure([sys.executable, "-c", PROBE]).result:
         figures |= training(GPU_QUICK if options.quick else GPU, without_gpu=False)
-    show(figures, AIMS, options, digits=4)
+    show(figures, TARGETS, options, digits=4)
 
 
 def training(sizes: Sizes, *, without_gpu: bool) -> dict[str, float]:
-    """Tokens a second, peak memory and held-out loss of each side, and how they compare."""
+    """Return tokens per second, peak memory and held-out loss of each side, and how they compare."""
     python = ["env", "CUDA_VISIBLE_DEVICES=", sys.executable] if without_gpu else [sys.executable]
     with tempfile.TemporaryDirectory() as folder:
         base = str(Path(folder) / "model")
-        built = last_line(take_turns({"build": [*python, "-c", BUILD, sizes.shape, base]}, 1, ROOT)["build"][0])
+        built = measure([*python, "-c", BUILD, sizes.shape, base]).result
         sides = ["theirs", "ours", *(["ours_bf16"] if built["precision"] == "bf16" else [])]
-        given = json.dumps(sizes._asdict())
-        runs = take_turns({side: [*python, "-c", SIDES, side, base, given] for side in sides}, sizes.rounds, ROOT)
+        arguments = [base, json.dumps(sizes._asdict())]
+        runs = take_turns({side: [*python, "-c", SIDES, side, *arguments] for side in sides}, sizes.rounds)
     figures: dict[str, float] = {}
     for side, measured in runs.items():
         figures |= {f"{sizes.name}_{side}_{what}": value for what, value in best_of(measured, sizes).items()}
@@ -220,8 +216,8 @@ def training(sizes: Sizes, *, without_gpu: bool) -> dict[str, float]:
 
 
 def best_of(runs: list[Measured], sizes: Sizes) -> dict[str, float]:
-    """The best rate, the largest peak and the loss, which is that of every round."""
-    found = [last_line(measured) for measured in runs]
+    """Return the best rate, the largest peak and the loss, which is the same in every round."""
+    found = [measured.result for measured in runs]
     return {
         "tokens_per_s": sizes.batch * sizes.length / min(one["step_s"] for one in found),
         "step_cpu_s": min(one["step_cpu_s"] for one in found),
@@ -231,7 +227,7 @@ def best_of(runs: list[Measured], sizes: Sizes) -> dict[str, float]:
 
 
 def compared(figures: dict[str, float], sizes: Sizes, side: str) -> dict[str, float]:
-    """How many times as fast as theirs a side is, in what share of the memory, and how far from their loss it ends."""
+    """Return the speed and the memory of a side relative to Happy Transformer, and the distance of their losses."""
     ours, theirs = (
         {what: figures[f"{sizes.name}_{one}_{what}"] for what in ("tokens_per_s", "step_cpu_s", "peak_mb", "loss")}
         for one in (side, "theirs")
@@ -245,16 +241,11 @@ def compared(figures: dict[str, float], sizes: Sizes, side: str) -> dict[str, fl
 
 
 def flops_share(figures: dict[str, float], sizes: Sizes, side: str, built: dict[str, Any]) -> float | None:
-    """The share of what the device can multiply that a side's operations are; None for a GPU that the table lacks."""
+    """Return the share of the device's peak that a side reaches; None for a GPU that is not in the table."""
     peaks = (peak for name, peak in BF16_PEAKS.items() if name in built["device"])
     peak = built["cpu_flops"] if built["device"] == "cpu" else next(peaks, None)
-    a_token = 6 * built["weights"] + 12 * built["layers"] * built["hidden"] * sizes.length
-    return None if peak is None else figures[f"{sizes.name}_{side}_tokens_per_s"] * a_token / peak
-
-
-def last_line(measured: Measured) -> Any:
-    """What a child said last: Hugging Face prints before that."""
-    return json.loads(measured.output.splitlines()[-1])
+    operations_per_token = 6 * built["weights"] + 12 * built["layers"] * built["hidden"] * sizes.length
+    return None if peak is None else figures[f"{sizes.name}_{side}_tokens_per_s"] * operations_per_token / peak
 
 
 if __name__ == "__main__":
