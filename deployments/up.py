@@ -200,8 +200,8 @@ def _what_now(address: str, logs: Path, *, notified: bool) -> str:
     told = "to the webhook" if notified else f"nowhere; set {automations.VARIABLE} for that"
     lines = [
         f"UI             {address}",
-        "next           there: Deployments, train/gpu, Run; or in another terminal:",
-        f"               PREFECT_API_URL={address}/api .venv/bin/prefect deployment run train/gpu --watch",
+        "next           there: Deployments, train/train, Run; or in another terminal:",
+        f"               PREFECT_API_URL={address}/api .venv/bin/prefect deployment run train/train --watch",
         f"notifications  {told}",
         f"logs           {logs}",
         "end            Ctrl-C; a training that is under way goes on at the next start",

@@ -27,11 +27,11 @@ if __name__ == "__main__":
 
 from flows.cli.verb_flow import as_flow  # noqa: E402 not for the command
 
-list_releases = as_flow("list", verbs.list_releases)
-show = as_flow("show", verbs.show)
-promote = as_flow("promote", verbs.promote)
-rollback = as_flow("rollback", verbs.rollback)
-fetch = as_flow("fetch", verbs.fetch)
-verify = as_flow("verify", verbs.verify)
-prune = as_flow("prune", verbs.prune)
-abort_stale = as_flow("abort-stale", verbs.abort_stale)
+list_releases = as_flow("release-list", verbs.list_releases)
+show = as_flow("release-show", verbs.show)
+promote = as_flow("release-promote", verbs.promote)
+rollback = as_flow("release-rollback", verbs.rollback)
+fetch = as_flow("release-fetch", verbs.fetch)
+verify = as_flow("release-verify", verbs.verify)
+prune = as_flow("release-prune", verbs.prune)
+abort_stale = as_flow("release-abort-stale", verbs.abort_stale)

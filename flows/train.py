@@ -77,7 +77,7 @@ def train(  # noqa: PLR0913 the six groups
         training: How it is fine-tuned.
         sampling: What it is asked to write, before and after.
         release: Where the model is published.
-        finetune_on: A deployment that fine-tunes instead of this run (finetune/gpu); data goes by release.destination.
+        finetune_on: A deployment that does the fine-tuning (finetune/finetune); data goes through release.destination.
         skip_unchanged: End at once where corpus, parameters and base model are those of the newest release.
         force: Train anyway, also where these weights are there already.
     """

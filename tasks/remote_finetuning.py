@@ -134,7 +134,7 @@ def _start(deployment: str, parameters: dict[str, Any], tag: str) -> FlowRun:
     except ObjectNotFound as error:
         raise InputError(
             f"there is no deployment {deployment!r}; deploy deployments/prefect.yaml, or correct the name "
-            "(finetune/gpu)"
+            "(finetune/finetune)"
         ) from error
 
 

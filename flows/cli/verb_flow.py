@@ -17,14 +17,14 @@ A = TypeVar("A", bound=Answer)
 
 
 def as_flow(name: str, function: Callable[P, A]) -> Flow[P, A]:
-    """The flow `name`; its artifact is `release-<name>`."""
+    """The flow `name`; its artifact has the same name."""
 
     @flow(name=name, log_prints=True)
     @wraps(function)
     def answered(*args: P.args, **kwargs: P.kwargs) -> A:
         answer = function(*args, **kwargs)
         print(answer.text())
-        show(f"release-{name}", answer.markdown(), answer.sentence())
+        show(name, answer.markdown(), answer.sentence())
         return answer
 
     return answered

@@ -60,7 +60,7 @@ class Up:
 
     def stop_the_clock(self) -> None:
         """No run of the schedule: at three in the morning it would hold the GPU pool while tests wait for it."""
-        self.api.pause("train/scheduled")
+        self.api.pause("train/nightly")
 
     def run(self, out: Path) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-u", "-m", "deployments.up", "--port", str(self.port)]
@@ -120,9 +120,9 @@ def up(session_home: None, tmp_path_factory: pytest.TempPathFactory, webhook: We
 
 @pytest.fixture(scope="session")
 def endless(up: Up) -> str:
-    """A run of `train/gpu` whose training goes on until it is ended; it has a checkpoint of its own already."""
+    """A run of `train/train` whose training goes on until it is ended; it has a checkpoint of its own already."""
     began = time.time()
-    run = up.api.trigger("train/gpu", endless_training())
+    run = up.api.trigger("train/train", endless_training())
     up.api.wait_for_words("training: step 0 of 1,000,000")
     assert comes(lambda: last_checkpoint(up.data, began), 60)
     return run

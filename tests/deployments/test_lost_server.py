@@ -97,7 +97,7 @@ def machines(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def training(machines: Machines) -> str:
-    run = machines.api.trigger("train/gpu", endless_training())
+    run = machines.api.trigger("train/train", endless_training())
     machines.api.wait_for_words("training: step 0 of 1,000,000")
     return run
 

@@ -96,7 +96,7 @@ def test_train_on_the_gpu_pool_runs_when_it_is_triggered(server: dict[str, str],
     worker = GuardedChild.start(command, server, tmp_path / "worker.log")
     try:
         parameters = [word for name, value in TINY.items() for word in ("--param", f"{name}={json.dumps(value)}")]
-        said = prefect(server, "deployment", "run", "train/gpu", *parameters, "--watch")
+        said = prefect(server, "deployment", "run", "train/train", *parameters, "--watch")
     finally:
         worker.close()
     assert "Completed" in said, (tmp_path / "worker.log").read_text()

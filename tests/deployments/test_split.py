@@ -62,7 +62,7 @@ class Installation:
     store: Path
 
     def children(self) -> list[str]:
-        """The runs of finetune/gpu, the newest first."""
+        """The runs of finetune/finetune, the newest first."""
         found = self.api.ask("POST", "/flow_runs/filter", json={"flows": {"name": {"any_": ["finetune"]}}})
         return [str(run["id"]) for run in sorted(found, key=lambda run: run["created"], reverse=True)]
 
@@ -91,7 +91,7 @@ def split(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         prefect(server, "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
         cpu, gpu = (_start(pool, server, endpoint, place / pool) for pool in ("cpu", "gpu"))
         api = Api(server["PREFECT_API_URL"].removesuffix("/api"))
-        api.pause("train/scheduled")
+        api.pause("train/nightly")
         yield Installation(api, cpu, gpu, store / "releases")
         for machine in (cpu, gpu):
             machine.worker.close()
@@ -142,7 +142,7 @@ def test_what_is_wrong_on_the_other_machine_is_told_by_the_parent(split: Install
     message = split.ends(split.run(training={"max_steps": 1, "fp16": True}), "Failed")
     child = split.api.ask("GET", f"/flow_runs/{split.children()[0]}")
     assert child["state"]["name"] == "Failed"
-    assert f"the run {child['name']} of finetune/gpu ended as Failed" in message
+    assert f"the run {child['name']} of finetune/finetune ended as Failed" in message
     assert "fp16" in message
 
 
@@ -178,7 +178,7 @@ def test_a_retry_of_the_parent_waits_for_the_fine_tuning_that_is_under_way(split
     os.kill(engine_of(parent).pid, signal.SIGKILL)
     split.wait_for_end(parent)
     assert split.api.set_state(parent, "SCHEDULED", "AwaitingRetry") == "ACCEPT"
-    assert wait_until(lambda: split.cpu.said.count("finetune: by finetune/gpu, as its run") >= 2, 60)
+    assert wait_until(lambda: split.cpu.said.count("finetune: by finetune/finetune, as its run") >= 2, 60)
     split.api.wait_for_state(parent, "Running")
     time.sleep(5)
     assert split.children()[0] == child
@@ -189,7 +189,7 @@ def test_a_retry_of_the_parent_waits_for_the_fine_tuning_that_is_under_way(split
 
 
 def _trains(split: Installation) -> str:
-    """Wait until the newest run of finetune/gpu has saved a checkpoint, and return it."""
+    """Wait until the newest run of finetune/finetune has saved a checkpoint, and return it."""
     known = set(split.gpu.data.glob("checkpoints/*/*/manifest.json"))
     assert wait_until(lambda: set(split.gpu.data.glob("checkpoints/*/*/manifest.json")) - known, 120), split.gpu.said
     return split.children()[0]

@@ -41,7 +41,7 @@ def browser(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browse
 @pytest.fixture
 def form(up: Up, browser: Browser) -> Form:
     browser.resize(LAPTOP)
-    return Form(browser, up.api.ask("GET", "/deployments/name/train/gpu")["id"])
+    return Form(browser, up.api.ask("GET", "/deployments/name/train/train")["id"])
 
 
 def runs(up: Up) -> set[str]:
@@ -72,7 +72,7 @@ def test_a_value_out_of_range_is_refused_before_there_is_a_run(form: Form, up: U
     before = runs(up)
     form.set("corpus", "num_documents", 1)
     assert "'corpus.num_documents'. Failure reason: 1 is less than the minimum of 2" in form.submit()
-    deployment = up.api.ask("GET", "/deployments/name/train/gpu")["id"]
+    deployment = up.api.ask("GET", "/deployments/name/train/train")["id"]
     for wrong in ({"training": {"learning_rate": 2}}, {"training": {"learning_rat": 0.1}}):
         answer = up.api.client.post(f"/deployments/{deployment}/create_flow_run", json={"parameters": wrong})
         assert answer.status_code == 409, answer.text
@@ -118,7 +118,7 @@ def test_every_artifact_can_be_read(browser: Browser, up: Up, key: str, size: tu
 def test_a_run_is_cancelled_and_retried_by_its_buttons(browser: Browser, up: Up) -> None:
     browser.resize(LAPTOP)
     before = up.api.count(RESUMED)
-    run = up.api.trigger("train/gpu", endless_training(2_000_000))
+    run = up.api.trigger("train/train", endless_training(2_000_000))
     up.api.wait_for_words("training: step 0 of 2,000,000")
     browser.open(f"/runs/flow-run/{run}")
     browser.wait_for_text("Running", "Cancel")

@@ -28,14 +28,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_releases_that_are_refused_or_promoted_are_told(up: Up, webhook: Webhook) -> None:
     """A model of one step beats nobody; with the gate off it is promoted all the same."""
     for gate in ("on", "off"):
-        run = up.api.trigger("train/gpu", {**TINY, "release": {"gate": gate}})
+        run = up.api.trigger("train/train", {**TINY, "release": {"gate": gate}})
         up.api.wait_for_state(run, "Completed", 180)
     assert comes(lambda: any("is the champion now" in text for text in webhook.received), 15), webhook.received
     assert any("does not become the champion" in text for text in webhook.received)
 
 
 def test_a_run_that_fails_is_told(up: Up, webhook: Webhook) -> None:
-    run = up.api.trigger("prepare/cpu", {"corpus": {"template": "always the same"}}, name="of-one-text")
+    run = up.api.trigger("prepare/prepare", {"corpus": {"template": "always the same"}}, name="of-one-text")
     up.api.wait_for_state(run, "Failed")
     assert comes(lambda: any("of-one-text Failed" in text for text in webhook.received), 15), webhook.received
     [told] = [text for text in webhook.received if "of-one-text" in text]
@@ -89,7 +89,7 @@ def test_retry_from_the_ui_goes_on_from_the_checkpoint(up: Up, endless: str, res
 
 
 def test_a_run_that_crashes_each_time_is_started_four_times_and_no_more(up: Up) -> None:
-    run = up.api.trigger("prepare/cpu", {}, job_variables={"command": f"{sys.executable} -c '{CRASH}'"})
+    run = up.api.trigger("prepare/prepare", {}, job_variables={"command": f"{sys.executable} -c '{CRASH}'"})
     assert comes(lambda: up.api.states(run).count("Running") == 4, 200), up.api.states(run)
     up.api.wait_for_state(run, "Crashed")
     time.sleep(AGAIN_S + 15)
@@ -97,7 +97,7 @@ def test_a_run_that_crashes_each_time_is_started_four_times_and_no_more(up: Up) 
 
 
 def test_a_cron_schedule_makes_runs(up: Up) -> None:
-    found = up.api.ask("GET", "/deployments/name/train/scheduled")
+    found = up.api.ask("GET", "/deployments/name/train/nightly")
     wanted = {"deployments": {"id": {"any_": [found["id"]]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     up.api.ask("POST", f"/deployments/{found['id']}/resume_deployment")
     assert comes(lambda: up.api.ask("POST", "/flow_runs/count", json=wanted) >= 3, 90)

@@ -213,10 +213,10 @@ def test_each_verb_is_a_flow_whose_answer_is_an_artifact(
     told: dict[str, Any] = {"release": ReleaseParameters(destination=str(tmp_path / "store"))}
     told |= {"promote": {"version": published[0]}, "rollback": {"alias": "latest"}}.get(verb, {})
     flow: Any = getattr(flows, {"list": "list_releases", "abort-stale": "abort_stale"}.get(verb, verb))
-    assert flow.name == verb
+    assert flow.name == f"release-{verb}"
     state = flow(**told, return_state=True)
     assert state.is_completed(), state.message
-    [shown] = prefect_records.read_artifacts(run_of(state), f"release-{verb}")
+    [shown] = prefect_records.read_artifacts(run_of(state), flow.name)
     assert "spinneret" in str(shown.data)
 
 
