@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.evaluation.models.prompts import NO_ROOM, choose_prompts
 from tasks.evaluation.models.validity import valid_documents
-from tasks.evaluation.text import list_markdown
+from tasks.evaluation.tables import markdown_table
 from tasks.observability.artifacts import show
 from tasks.parameters import SamplingParameters
 from tasks.spintax import Template
@@ -61,8 +61,8 @@ def make_samples(folder: Path, model: ModelReference, corpus: Corpus, sampling: 
 def show_samples(model: str, samples: list[dict[str, Any]]) -> None:
     """Show the samples of one model in the log and in the UI."""
     _log_samples(samples)
-    pairs = [(sample["prompt"], sample["text"]) for sample in samples]
-    show("samples", list_markdown(pairs), f"Samples of {model}")
+    rows = [(repr(sample["prompt"]), sample["text"]) for sample in samples]
+    show("samples", markdown_table(("prompt", "sample"), rows), f"Samples of {model}")
 
 
 def write_samples(model: ModelReference, sampling: SamplingParameters) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 
 from tasks.evaluation.reports.model_card import model_card
-from tasks.evaluation.text import Pair
 from tasks.packaging.facts import portable_parameters, release_facts, steady_history
 from tasks.packaging.run_report import REPORT, run_report
 from tasks.parameters import RunParameters
@@ -37,7 +36,7 @@ def make_package(lineage: Lineage, told: RunParameters) -> Package:
     templates = [{"name": one.name, "template": one.text} for one in load_templates(lineage.corpus)]
     files = {
         "release.json": json_text(facts),
-        "samples.json": json_text([vars(pair) for pair in pairs]),
+        "samples.json": json_text(pairs),
         "templates.json": json_text(templates),
         "history.json": json_text(steady_history(read_history(lineage.weights))),
         "parameters.yaml": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True),
@@ -70,11 +69,16 @@ def shown_parameters(told: RunParameters) -> dict[str, dict[str, Any]]:
     return portable_parameters(told.model_dump(mode="json", exclude_none=True))
 
 
-def _pair_up(before: Samples, after: Samples) -> list[Pair]:
+def _pair_up(before: Samples, after: Samples) -> list[dict[str, Any]]:
     """The samples of two models, in pairs of equal prompt and seed."""
-    both = zip(read_samples(before), read_samples(after), strict=True)
     flags = {prompt.text: prompt.flags for prompt in read_prompts(after)}
-    return [Pair(one["prompt"], one["seed"], one["text"], other["text"], flags[one["prompt"]]) for one, other in both]
+    return [
+        {
+            "prompt": one["prompt"], "seed": one["seed"], "before": one["text"], "after": other["text"],
+            "flags": flags[one["prompt"]],
+        }
+        for one, other in zip(read_samples(before), read_samples(after), strict=True)
+    ]  # fmt: skip
 
 
 def _fill(weights: Weights, files: dict[str, str], folder: Path) -> Facts:

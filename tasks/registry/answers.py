@@ -11,7 +11,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tasks.evaluation.text import cell, one_line, plain
+from tasks.evaluation.tables import markdown_table, render_text
+from tasks.evaluation.text import markdown_cell, one_line
 
 Rows = Sequence[Sequence[str]]
 """The first row holds the heads."""
@@ -37,8 +38,8 @@ class Answer(BaseModel):
 
     def markdown(self) -> str:
         """For the UI."""
-        shown = [_markdown(rows) for rows in self.tables() if len(rows) > 1]
-        return "\n\n".join([cell(self.sentence()), *shown])
+        shown = [markdown_table(rows[0], rows[1:]) for rows in self.tables() if len(rows) > 1]
+        return "\n\n".join([markdown_cell(self.sentence()), *shown])
 
 
 def _text(rows: Rows, width: int) -> str:
@@ -47,9 +48,4 @@ def _text(rows: Rows, width: int) -> str:
         table.add_column(head, overflow="fold")
     for row in rows[1:]:
         table.add_row(*(Text(one_line(one)) for one in row))
-    return plain(table, width=width)
-
-
-def _markdown(rows: Rows) -> str:
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join(f"| {' | '.join(cell(one) for one in line)} |" for line in lines)
+    return render_text(table, width=width)

@@ -4,7 +4,6 @@ What comes in: a `CorpusReport`. What it leaves: the same rows twice, so the two
 options and warnings are what users wrote: a terminal does not obey them, and they cannot leave their cell of a table.
 """
 
-from collections.abc import Sequence
 from itertools import zip_longest
 from math import ceil
 
@@ -13,7 +12,8 @@ from rich.text import Text
 
 from tasks.evaluation.corpus.figures import CorpusReport, Lengths
 from tasks.evaluation.corpus.rows import Row, histogram, sections
-from tasks.evaluation.text import cell, one_line, plain
+from tasks.evaluation.tables import markdown_table, render_text
+from tasks.evaluation.text import one_line
 
 WIDTH = 100
 """Columns of the terminal that the text needs."""
@@ -39,7 +39,7 @@ def report_text(report: CorpusReport, *, width: int = WIDTH) -> str:
             previous = name
         if title == "Length" and report.characters:
             table.add_row(Text(""), _histograms(report, width - names - GAP))
-    return "".join(f"{line.rstrip()}\n" for line in plain(table, width=width).splitlines())
+    return render_text(table, width=width)
 
 
 def report_markdown(report: CorpusReport) -> str:
@@ -47,20 +47,12 @@ def report_markdown(report: CorpusReport) -> str:
     lines = ["# Corpus report", ""]
     for title, rows in sections(report):
         if rows:
-            lines += [f"## {title}", "", *_table(["figure", "value"], rows), ""]
+            lines += [f"## {title}", "", markdown_table(["figure", "value"], rows)]
         if title == "Length" and report.characters:
             sides = zip_longest(histogram(report.characters), histogram(report.words), fillvalue=Row("", ""))
             both = [[*left, *right] for left, right in sides]
-            lines += [*_table(["characters", "documents", "words", "documents"], both), ""]
+            lines.append(markdown_table(["characters", "documents", "words", "documents"], both))
     return "\n".join(lines)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [_row(head), _row(["---"] * len(head)), *(_row([cell(value) for value in row]) for row in rows)]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _histograms(report: CorpusReport, width: int) -> Table:

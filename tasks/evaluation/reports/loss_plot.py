@@ -12,6 +12,8 @@ from io import BytesIO, StringIO
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from tasks.evaluation.tables import markdown_table
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -75,23 +77,23 @@ def series(history: Sequence[Entry], name: str) -> tuple[list[int], list[float]]
 
 def losses_markdown(history: Sequence[Entry], *, picture: str) -> str:
     """The picture (an address, or a data: URI) and a table of the measurements, some 25 at most."""
-    lines = [f"![losses over the steps]({picture})", ""]
-    lines += ["| step | held-out loss | training loss | learning rate | gradient norm | tokens/s |"]
-    lines += ["| ---: | ---: | ---: | ---: | ---: | ---: |"]
-    rows = [_row(history, place) for place, entry in enumerate(history) if "eval_loss" in entry]
+    rows = [_row(history, index) for index, entry in enumerate(history) if "eval_loss" in entry]
     every = -(-len(rows) // _ROWS)
-    return "\n".join([*lines, *rows[:-1:every], *rows[-1:]]) + "\n"
+    head = ("step", "held-out loss", "training loss", "learning rate", "gradient norm", "tokens/s")
+    table = markdown_table(head, [*rows[:-1:every], *rows[-1:]], rule="---:")
+    return f"![losses over the steps]({picture})\n\n{table}"
 
 
-def _row(history: Sequence[Entry], place: int) -> str:
+def _row(history: Sequence[Entry], index: int) -> list[str]:
     """A measurement with the training entry before it."""
-    trained = next((entry for entry in reversed(history[:place]) if "loss" in entry), None)
-    cells = [f"{history[place]['step']:,}", f"{history[place]['eval_loss']:.4f}"]
+    trained = next((entry for entry in reversed(history[:index]) if "loss" in entry), None)
+    measured = [f"{history[index]['step']:,}", f"{history[index]['eval_loss']:.4f}"]
     if trained is None:
-        return f"| {' | '.join([*cells, '', '', '', ''])} |"
-    cells += [f"{trained['loss']:.4f}", f"{trained['learning_rate']:.2e}", f"{trained['grad_norm']:.2f}"]
-    cells += [f"{trained['tokens_per_second']:,.0f}"]
-    return f"| {' | '.join(cells)} |"
+        return [*measured, "", "", "", ""]
+    return [
+        *measured, f"{trained['loss']:.4f}", f"{trained['learning_rate']:.2e}", f"{trained['grad_norm']:.2f}",
+        f"{trained['tokens_per_second']:,.0f}",
+    ]  # fmt: skip
 
 
 def _figure(

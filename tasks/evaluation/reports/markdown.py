@@ -4,8 +4,6 @@ What comes in: RunFigures. What it leaves: lines for the log, Markdown for the U
 with. A terminal does not obey what a model wrote, and it cannot leave its cell of a table.
 """
 
-from collections.abc import Sequence
-
 from tasks.evaluation.models.measures import (
     LABELS,
     by_prompt,
@@ -16,7 +14,8 @@ from tasks.evaluation.models.measures import (
     reasons,
 )
 from tasks.evaluation.models.run_figures import PromptNote, RunFigures, Written
-from tasks.evaluation.text import cell, item, one_line
+from tasks.evaluation.tables import markdown_table
+from tasks.evaluation.text import markdown_cell, markdown_item, one_line
 
 NOTHING = "(nothing)"
 """Stands where a model wrote nothing."""
@@ -40,8 +39,8 @@ def summary_markdown(figures: RunFigures) -> str:
     floored = any(row.floor for row in glance(figures))
     head = ["", *(LABELS[one.role] for one in figures.models), *(["loss floor"] * floored)]
     rows = [[row.name, *row.values, *([row.floor] * floored)] for row in glance(figures)]
-    said = [f"* {cell(reason)}" for reason in reasons(figures)]
-    return "\n".join([f"## {cell(headline(figures))}", "", *said, "", *_table(head, rows)]) + "\n"
+    items = [f"* {markdown_cell(reason)}" for reason in reasons(figures)]
+    return "\n".join([f"## {markdown_cell(headline(figures))}", "", *items, "", markdown_table(head, rows)])
 
 
 def metrics_markdown(figures: RunFigures) -> str:
@@ -49,7 +48,7 @@ def metrics_markdown(figures: RunFigures) -> str:
     head = ["measure", *(LABELS[one.role] for one in figures.models)]
     names = ["model", *map(model_name, figures.models)]
     rows = [[row.name + (f" ({row.better} is better)" if row.better else ""), *row.values] for row in measures(figures)]
-    return "\n".join(_table(head, [names, *rows])) + "\n"
+    return markdown_table(head, [names, *rows])
 
 
 def samples_markdown(figures: RunFigures) -> str:
@@ -66,17 +65,9 @@ def samples_markdown(figures: RunFigures) -> str:
 
 def _prompt(prompt: str, note: PromptNote | None) -> str:
     flags = f" ({'; '.join(note.flags)})" if note and note.flags else ""
-    return item(repr(prompt) + flags)
+    return markdown_item(repr(prompt) + flags)
 
 
 def _written(one: Written) -> str:
     mark = f"**{one.mark}** " if one.mark else ""
-    return mark + (item(one.text) if one.text else NOTHING)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [_row(head), _row(["---"] * len(head)), *(_row([cell(value) for value in row]) for row in rows)]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return mark + (markdown_item(one.text) if one.text else NOTHING)

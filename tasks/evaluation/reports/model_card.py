@@ -1,105 +1,88 @@
-"""Model card: what a release says of itself, in Markdown with the front matter that model hubs read.
-
-What comes in: the facts of a release (JSON values, as `release.json` holds them) and its samples before and after. What
-it leaves: `README.md` of the release. It holds no path of a machine and no time, so that the same run gives the same
-card.
-"""
+"""The model card of a release: Markdown with the front matter that model hubs read."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import yaml
+from tasks.evaluation.tables import markdown_table
+from tasks.evaluation.text import Markdown, markdown_code, markdown_item
+from tasks.units import number
 
-from tasks.evaluation.text import Pair, cell, samples_markdown
-
+_TEMPLATE = Path(__file__).with_suffix(".md.j2")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-MAX_PAIRS = 12
-"""Samples in the card; `samples.json` holds all."""
+MAX_SAMPLES = 12
+"""Samples in the card; `samples.json` has all of them."""
 
 
-def model_card(name: str, facts: Mapping[str, Any], pairs: Sequence[Pair]) -> str:
-    """The card of a release."""
-    shown, more = pairs[:MAX_PAIRS], len(pairs) - MAX_PAIRS
-    said = f"\n{more:,} more stand in `samples.json`.\n" if more > 0 else ""
-    return f"""---
-{yaml.safe_dump(_front_matter(facts), sort_keys=False)}---
-# {name}
+def model_card(name: str, facts: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> str:
+    """The card of a release, from the values of its `release.json` and `samples.json`.
 
-Fine-tuned from {_code(facts["base_model"])}.
+    It holds no path of this machine and no time, so the same run gives the same card.
+    """
+    from huggingface_hub import ModelCard, ModelCardData
 
-{_table(_about(facts))}
-## Samples, before and after
-
-{samples_markdown(shown)}{said}
-## Files
-
-`release.json` has the figures above; `samples.json` the samples, with their seeds; `history.json` the losses step by
-step; `templates.json` the templates of the corpus. `parameters.yaml` repeats the run (where a source or a base model
-was given by its full path, it has the name only: put the file into the current folder):
-
-```sh
-python flows/train.py --config parameters.yaml
-```
-
-## Made with
-
-{_table(_made_with(facts))}"""
-
-
-def _front_matter(facts: Mapping[str, Any]) -> dict[str, Any]:
-    matter: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation"}
-    if facts["base_model_revision"] and _HUB_ID.fullmatch(facts["base_model"]):
-        matter["base_model"] = facts["base_model"]
-    return {**matter, "tags": ["spinneret", "happytransformer"]}
+    of_hub = facts["base_model_revision"] and _HUB_ID.fullmatch(facts["base_model"])
+    card_data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=facts["base_model"] if of_hub else None,
+        tags=["spinneret", "happytransformer"],
+    )
+    # The template is not escaped by Jinja2: every value is escaped here.
+    card = ModelCard.from_template(
+        card_data,
+        template_str=_TEMPLATE.read_text(encoding="utf-8"),
+        name=markdown_item(name),
+        base_model=markdown_code(facts["base_model"]),
+        about=markdown_table(("", ""), _about(facts)),
+        samples=markdown_table(
+            ("prompt", "before", "after"),
+            [(repr(one["prompt"]), one["before"], one["after"]) for one in samples[:MAX_SAMPLES]],
+        ),
+        more=number(len(samples) - MAX_SAMPLES) if len(samples) > MAX_SAMPLES else "",
+        made_with=markdown_table(("", ""), _made_with(facts)),
+    )
+    return str(card)
 
 
 def _about(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     corpus, tokens, samples = facts["corpus"], facts["tokens"], facts["samples"]
-    of = f" of {corpus['derivations']:,} derivations" if corpus["derivations"] else ""
     if facts["base_model_revision"]:
-        yield "base model's commit", _code(facts["base_model_revision"])
+        yield "base model's commit", markdown_code(facts["base_model_revision"])
+    of = f" of {number(corpus['derivations'])} derivations" if corpus["derivations"] else ""
     yield (
         "corpus",
-        (
-            f"{corpus['documents']:,} documents{of}: {corpus['train_documents']:,} to train on, "
-            f"{corpus['eval_documents']:,} held out; {corpus['duplicates']:,} duplicates were dropped"
-        ),
+        f"{number(corpus['documents'])} documents{of}: {number(corpus['train_documents'])} for training, "
+        f"{number(corpus['eval_documents'])} held out; {number(corpus['duplicates'])} duplicates were dropped",
     )
-    yield "corpus fingerprint", _code(corpus["sha256"])
+    yield "corpus fingerprint", markdown_code(corpus["sha256"])
     yield (
         "tokens",
-        (
-            f"{tokens['train_tokens']:,} in {tokens['train_blocks']:,} blocks of {tokens['block_size']:,} to train on, "
-            f"{tokens['eval_tokens']:,} held out"
-        ),
+        f"{number(tokens['train_tokens'])} in {number(tokens['train_blocks'])} blocks of "
+        f"{number(tokens['block_size'])} for training, {number(tokens['eval_tokens'])} held out",
     )
-    best = f", the best of them after step {facts['best_step']:,}" if facts["best_step"] else ""
-    yield "training", f"{facts['steps']:,} optimizer steps, {facts['epochs']:,.3g} epochs, {facts['precision']}{best}"
-    yield "held-out loss before", f"{facts['loss_before']:.4f} nats a token"
-    yield "held-out loss after", f"{facts['loss_after']:.4f} nats a token (perplexity {facts['perplexity']:.3f})"
+    best = f", best after step {number(facts['best_step'])}" if facts["best_step"] else ""
+    yield (
+        "training",
+        f"{number(facts['steps'])} optimizer steps, {number(facts['epochs'])} epochs, {facts['precision']}{best}",
+    )
+    yield "held-out loss before", f"{number(facts['loss_before'])} nats per token"
+    yield (
+        "held-out loss after",
+        f"{number(facts['loss_after'])} nats per token (perplexity {number(facts['perplexity'])})",
+    )
     if facts["loss_floor"] is not None:
-        yield "loss floor", f"{facts['loss_floor']:.4f} nats a token: no model can do better in the long run"
+        yield "loss floor", f"{number(facts['loss_floor'])} nats per token: no model can do better in the long run"
     if facts["nats_per_document"] is not None:
-        yield "held-out document", f"{facts['nats_per_document']:.3f} nats"
+        yield "held-out document", f"{number(facts['nats_per_document'])} nats"
     if samples["valid_after"] is not None:
-        yield (
-            "samples that are sentences of the template",
-            (f"{samples['valid_before']:,} before, {samples['valid_after']:,} after, of {samples['written']:,}"),
-        )
+        valid = f"{number(samples['valid_before'])} before, {number(samples['valid_after'])} after"
+        yield "samples that the template can produce", f"{valid}, of {number(samples['written'])}"
 
 
 def _made_with(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    changed = " and changes that were not committed" if facts["git_changed"] else ""
-    yield "git commit", _code(facts["git_commit"]) + changed if facts["git_commit"] else "not known"
+    commit, changed = facts["git_commit"], " with uncommitted changes" if facts["git_changed"] else ""
+    yield "git commit", Markdown(markdown_code(commit) + changed) if commit else "unknown"
     yield "Python", facts["python"]
     yield from facts["libraries"].items()
-
-
-def _table(rows: Iterator[tuple[str, str]]) -> str:
-    return "| | |\n| --- | --- |\n" + "".join(f"| {label} | {value} |\n" for label, value in rows)
-
-
-def _code(text: str) -> str:
-    """Text to the letter, that no character of Markdown can break out of."""
-    return f"<code>{cell(text)}</code>"

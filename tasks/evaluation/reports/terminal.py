@@ -6,7 +6,6 @@ wrote.
 """
 
 from collections.abc import Iterator, Sequence
-from io import StringIO
 
 from rich.cells import set_cell_size
 from rich.console import Console, Group, RenderableType
@@ -16,6 +15,7 @@ from rich.text import Text
 from tasks.evaluation.models.measures import by_prompt, earned, glance, reasons
 from tasks.evaluation.models.run_figures import RunFigures, Written
 from tasks.evaluation.reports.markdown import NOTHING, headline
+from tasks.evaluation.tables import render_text
 from tasks.evaluation.text import one_line
 from tasks.units import count
 
@@ -42,10 +42,7 @@ def end_text(figures: RunFigures, *, width: int, samples_per_prompt: int = 3, co
     """The end of a run as lines of at most `width` columns; plain text unless `colour`, and the same each time."""
     width = max(width, NARROWEST)
     parts = [_verdict(figures), Text(), _glance(figures), Text(), *_samples(figures, width, samples_per_prompt)]
-    console = _console(width, colour=colour)
-    console.print(Group(*parts))
-    assert isinstance(console.file, StringIO)
-    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
+    return render_text(Group(*parts), width=width, colour=colour)
 
 
 def _verdict(figures: RunFigures) -> Table:
@@ -117,15 +114,10 @@ def _cells(one: Written, columns: int, lines: int) -> list[Text]:
 
 def _cut(text: str, columns: int, lines: int) -> str:
     """So many lines of so many columns; an ellipsis stands for what is cut off."""
-    wrapped = [line.plain.rstrip() for line in Text(one_line(text)).wrap(_console(columns), columns, overflow="fold")]
+    wrapped = [
+        line.plain.rstrip() for line in Text(one_line(text)).wrap(Console(width=columns), columns, overflow="fold")
+    ]
     if len(wrapped) > lines:
         rest = " ".join(wrapped[lines - 1 :])
         wrapped[lines - 1 :] = [f"{set_cell_size(rest, columns - 1).rstrip()}…"]
     return "\n".join(wrapped)
-
-
-def _console(width: int, *, colour: bool = False) -> Console:
-    return Console(
-        file=StringIO(), width=width, color_system="standard" if colour else None, force_terminal=colour,
-        legacy_windows=False,
-    )  # fmt: skip

@@ -13,7 +13,7 @@ from tasks.evaluation.corpus.rows import shorten
 from tasks.spintax import Template
 from tasks.units import number, percent
 from tests.evaluation.corpus.test_report import OWN, SMALL, own_source, report, seed_report, template_source
-from tests.evaluation.test_text import HOSTILE, unescaped_bars
+from tests.factories.hostile_text import HOSTILE, unescaped_bars
 
 TOKENS = Tokens(
     block_size=4, train_tokens=30, eval_tokens=10, train_blocks=8, eval_blocks=3, longest_document=5,

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.evaluation.models.gate import Guards
 from tasks.evaluation.reports.html import POLICY, render
-from tests.evaluation.test_text import HOSTILE
+from tests.factories.hostile_text import HOSTILE
 from tests.factories.runs import CHAMPION, figures, history, story
 
 SECTIONS = [

@@ -18,7 +18,7 @@ import pytest
 from tasks.evaluation.models.gate import Guards
 from tasks.evaluation.reports.html import RunStory, render
 from tests.evaluation.reports.test_html import SECTIONS
-from tests.evaluation.test_text import HOSTILE
+from tests.factories.hostile_text import HOSTILE
 from tests.factories.runs import figures, story
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

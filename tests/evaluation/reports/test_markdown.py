@@ -13,7 +13,7 @@ from tasks.evaluation.models.measures import measures
 from tasks.evaluation.models.run_figures import RunFigures
 from tasks.evaluation.reports.markdown import metrics_markdown, samples_markdown, summary_markdown, verdict_text
 from tasks.evaluation.reports.terminal import end_text
-from tests.evaluation.test_text import HOSTILE, unescaped_bars
+from tests.factories.hostile_text import HOSTILE, unescaped_bars
 from tests.factories.runs import CHAMPION, figures
 
 RUNS: dict[str, dict[str, Any]] = {

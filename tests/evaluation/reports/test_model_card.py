@@ -2,10 +2,15 @@ from typing import Any
 
 import yaml
 
-from tasks.evaluation.reports.model_card import MAX_PAIRS, model_card
-from tasks.evaluation.text import Pair
+from tasks.evaluation.reports.model_card import MAX_SAMPLES, model_card
 
-PAIRS = [Pair("you can", seed, f"before {seed}", f"after {seed}") for seed in range(2)]
+
+def sample(seed: int, before: str, after: str, prompt: str = "you can") -> dict[str, Any]:
+    """A sample as `samples.json` has it."""
+    return {"prompt": prompt, "seed": seed, "before": before, "after": after, "flags": []}
+
+
+SAMPLES = [sample(seed, f"before {seed}", f"after {seed}") for seed in range(2)]
 
 
 def facts(**changed: Any) -> dict[str, Any]:
@@ -24,7 +29,7 @@ def facts(**changed: Any) -> dict[str, Any]:
 
 
 def test_the_card_has_front_matter_that_hubs_can_read() -> None:
-    _, front, body = model_card("cheese", facts(), PAIRS).split("---\n", maxsplit=2)
+    _, front, body = model_card("cheese", facts(), SAMPLES).split("---\n", maxsplit=2)
     assert yaml.safe_load(front) == {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
@@ -34,19 +39,19 @@ def test_the_card_has_front_matter_that_hubs_can_read() -> None:
 
 
 def test_a_base_model_of_a_hub_is_named_with_its_commit() -> None:
-    text = model_card("n", facts(base_model="EleutherAI/gpt-neo-125m", base_model_revision="abc123"), PAIRS)
+    text = model_card("n", facts(base_model="EleutherAI/gpt-neo-125m", base_model_revision="abc123"), SAMPLES)
     assert yaml.safe_load(text.split("---\n")[1])["base_model"] == "EleutherAI/gpt-neo-125m"
     assert "| base model's commit | <code>abc123</code> |" in text
 
 
 def test_the_card_states_what_the_model_was_made_of_and_how_good_it_is() -> None:
-    text = model_card("cheese", facts(), PAIRS)
+    text = model_card("cheese", facts(), SAMPLES)
     for said in (
-        "Fine-tuned from <code>scratch-tiny</code>", "12 documents of 48 derivations: 11 to train on, 1 held out",
-        "1" * 64, "90 in 3 blocks of 32 to train on", "1,200 optimizer steps, 2.5 epochs, fp32, the best of them after",
-        "| held-out loss before | 6.0000 nats a token |", "| held-out loss after | 5.5000 nats a token (perpl",
-        "| loss floor | 0.2500 nats a token", "| held-out document | 110.000 nats |", "0 before, 7 after, of 8",
-        "<code>c0ffee</code> and changes that were not committed", "| torch | 2.13.0 |", "| Python | 3.11.9 |",
+        "Fine-tuned from <code>scratch-tiny</code>", "12 documents of 48 derivations: 11 for training, 1 held out",
+        "1" * 64, "90 in 3 blocks of 32 for training", "1,200 optimizer steps, 2.500 epochs, fp32, best after step 40",
+        "| held-out loss before | 6 nats per token |", "| held-out loss after | 5.500 nats per token (perpl",
+        "| loss floor | 0.2500 nats per token", "| held-out document | 110 nats |", "0 before, 7 after, of 8",
+        "<code>c0ffee</code> with uncommitted changes", "| torch | 2.13.0 |", "| Python | 3.11.9 |",
         "| before 1 | after 1 |", "--config parameters.yaml",
     ):  # fmt: skip
         assert said in text
@@ -57,21 +62,27 @@ def test_what_is_not_known_is_not_claimed() -> None:
         loss_floor=None, nats_per_document=None, samples={"written": 8, "valid_before": None, "valid_after": None},
         corpus={**facts()["corpus"], "derivations": None}, git_commit=None, git_changed=None, best_step=None,
     )  # fmt: skip
-    text = model_card("n", own_text, PAIRS)
-    for claim in ("floor", "held-out document", "sentences of the template", "derivations", "not committed", "best"):
+    text = model_card("n", own_text, SAMPLES)
+    for claim in ("floor", "held-out document", "template can produce", "derivations", "uncommitted", "best"):
         assert claim not in text
-    assert "| git commit | not known |" in text
+    assert "| git commit | unknown |" in text
 
 
 def test_the_card_shows_some_samples_and_says_how_many_more_there_are() -> None:
-    pairs = [Pair("you can", seed, "b", "a") for seed in range(MAX_PAIRS + 1_000)]
-    text = model_card("n", facts(), pairs)
-    assert text.count("| b | a |") == MAX_PAIRS
-    assert "1,000 more stand in `samples.json`" in text
+    samples = [sample(seed, "b", "a") for seed in range(MAX_SAMPLES + 1_000)]
+    text = model_card("n", facts(), samples)
+    assert text.count("| b | a |") == MAX_SAMPLES
+    assert "`samples.json` has 1,000 more." in text
 
 
-def test_nothing_breaks_out_of_its_place() -> None:
-    text = model_card("n", facts(base_model="x</code>\n# y | z"), [Pair("p", 0, "a | b\n# c", "<script>")])
+def test_no_text_breaks_out_of_its_cell_or_of_the_front_matter() -> None:
+    text = model_card("n", facts(base_model="x</code>\n# y | z"), [sample(0, "a | b\n# c", "<script>", prompt="p")])
     assert "<script>" not in text
     assert "\n# y" not in text
     assert "\n# c" not in text
+    hostile = "x\n---\nlicense: mit\n{{ name }}{% raw %}"
+    text = model_card(hostile, facts(base_model=hostile), [sample(0, hostile, hostile, prompt=hostile)])
+    _, front, body = text.split("---\n", maxsplit=2)
+    assert set(yaml.safe_load(front)) == {"library_name", "pipeline_tag", "tags"}
+    assert "\nlicense" not in body
+    assert body.count("{{ name }}{% raw %}") == 5, "a text is never rendered as a template"
