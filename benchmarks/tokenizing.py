@@ -150,7 +150,7 @@ def timed(work: Callable[[], object]) -> Figures:
 
 def ours(folder: Path) -> Figures:
     """Pack texts into blocks; reading and writing are timed separately."""
-    from tasks.dataset import TokenRun, write_blocks
+    from tasks.dataset import Header, TokenRun, write_blocks
     from tasks.modeling.tokenization import tokenize_batches
 
     texts, tokenizer = texts_of(folder), tokenizer_of(folder)
@@ -164,7 +164,8 @@ def ours(folder: Path) -> Figures:
 
         figures = timed(pack)
         blocks = list(run_of_ids.blocks(BLOCK))
-        writing = timed(lambda: write_blocks(Path(scratch) / "train.json", blocks, {"block_size": BLOCK}))
+        header = Header(block_size=BLOCK, eos_token_id=0, pad_token_id=0, tokens=run_of_ids.tokens)
+        writing = timed(lambda: write_blocks(Path(scratch) / "train.json", blocks, header))
     return figures | {"reading": timed(lambda: texts_of(folder))["work"], "writing": writing["work"]}
 
 

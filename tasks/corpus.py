@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from tasks.dataset import DOCUMENT_SUFFIXES, Counts, file_digest, prepare, read_documents, share_out
+from tasks.dataset import DOCUMENT_SUFFIXES, Counts, prepare, read_documents, share_out
 from tasks.errors import InputError, UnavailableError
 from tasks.parameters import CorpusParameters
 from tasks.spintax import Pair, Template, choose_pairs, parse_templates, read_templates
 from tasks.stage.contents import CorpusSource, CorpusSources
-from tasks.stage.folders import Facts, digest
+from tasks.stage.folders import Facts, digest, file_digest
 from tasks.stage.references import Corpus
 from tasks.stage.sources import find_source
 from tasks.stage.stage import RETRIED, stage

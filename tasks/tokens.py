@@ -1,8 +1,8 @@
 """Tokens: a corpus and a tokenizer in, blocks of token ids out, as JSON that a person can read.
 
-What comes in: a corpus and the base model, whose tokenizer it is. What it leaves: `data/tokens/<key>/` with
-`train.json` and `eval.json` (blocks of ids), `preview.json` (the first documents as text, token strings and ids) and
-nothing lost: each document's tokens and its end-of-text token are in exactly one place.
+What comes in: a corpus, and the base model with its tokenizer. What it leaves: `data/tokens/<key>/` with `train.json`
+and `eval.json` (blocks of ids, one per line) and `preview.json` (the first documents as text, token strings and ids).
+No token is lost: each token of a document, and the end-of-text token after it, is in exactly one block.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.dataset import (
+    Header,
     Row,
     TokenRun,
     block_size_warning,
     choose_block_size,
-    file_digest,
     read_jsonl_documents,
     read_preprocessed,
     stream_blocks,
@@ -31,7 +31,7 @@ from tasks.dataset import (
 from tasks.errors import InputError
 from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.settings import find_file
-from tasks.stage.folders import Facts, digest
+from tasks.stage.folders import Facts, digest, file_digest
 from tasks.stage.references import Corpus, ModelReference, TokenBlocks
 from tasks.stage.stage import stage
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 SPLITS = ("train", "eval")
 PREVIEWED = 20
 """Documents in the preview."""
@@ -85,18 +85,18 @@ def save_preprocessed(tokens: TokenBlocks, training: TrainingParameters) -> None
 
 def _stream_rows(tokens: TokenBlocks, split: str) -> Iterator[Row]:
     header, blocks = stream_blocks(tokens.folder / f"{split}.json")
-    return stream_rows(blocks, block_size=tokens.block_size, pad_token_id=int(header["pad_token_id"]))
+    return stream_rows(blocks, block_size=tokens.block_size, pad_token_id=header.pad_token_id)
 
 
 def _blocks_of_corpus(
     corpus: Corpus, base: ModelReference, tokens: TokenParameters, processes: int, folder: Path
 ) -> Facts:
-    """Tokenize once, into a run of ids on disk; the block size, and so the blocks, come from the lengths in it."""
+    """Tokenize once, into a run of ids on disk, whose lengths decide the block size."""
     from tasks.modeling.tokenization import load_positions, load_tokenizer, tokenize
 
     tokenizer = load_tokenizer(base.load_from, base.revision)
-    room = load_positions(base.load_from, base.revision)
-    _check_block_size(tokens, room)
+    positions = load_positions(base.load_from, base.revision)
+    _check_block_size(tokens, positions)
     train = corpus.folder / "train.jsonl"
     shown = list(islice(read_jsonl_documents(train), PREVIEWED))
     write_preview(
@@ -110,11 +110,11 @@ def _blocks_of_corpus(
         runs = {split: stack.enter_context(TokenRun(folder, eos_token_id=tokenizer.eos_token_id)) for split in SPLITS}
         for split, run in runs.items():
             _tokenize_into(run, corpus.folder / f"{split}.jsonl", tokenizer, processes)
-        block_size = tokens.block_size or choose_block_size(runs["train"].documents, max_positions=room)
+        block_size = tokens.block_size or choose_block_size(runs["train"].documents, max_positions=positions)
         facts: dict[str, int] = {}
         for split, run in runs.items():
-            blocks, header = run.blocks(block_size), _header(block_size, tokenizer)
-            facts |= _write(folder / f"{split}.json", blocks, tokens=run.tokens, header=header)
+            header = _header(block_size, run.tokens, tokenizer)
+            facts |= _write(folder / f"{split}.json", run.blocks(block_size), header)
     documents = runs["train"].documents + runs["eval"].documents
     return {
         **facts,
@@ -133,20 +133,21 @@ def _tokenize_into(run: TokenRun, documents: Path, tokenizer: Any, processes: in
 
 
 def _blocks_of_file(base: ModelReference, training: TrainingParameters, folder: Path) -> Facts:
-    """The blocks of a preprocessed file; what its labels leave out (pads) is left out."""
+    """The blocks of a preprocessed file, without the padding."""
     from tasks.modeling.tokenization import load_positions, load_tokenizer
 
     tokenizer = load_tokenizer(base.load_from, base.revision)
     path = find_file(training.load_preprocessed_data_path)
-    room = load_positions(base.load_from, base.revision)
-    train, evaluation = read_preprocessed(path, vocab_size=len(tokenizer), max_positions=room)
+    positions = load_positions(base.load_from, base.revision)
+    train, evaluation = read_preprocessed(path, vocab_size=len(tokenizer), max_positions=positions)
     if not evaluation:
         raise InputError(f"{path}: there are no held-out rows under 'eval', so no loss can be measured; add some.")
     blocks = {"train": _unpadded(train), "eval": _unpadded(evaluation)}
-    header = _header(max(map(len, blocks["train"] + blocks["eval"])), tokenizer)
+    block_size = max(map(len, blocks["train"] + blocks["eval"]))
     facts: dict[str, int] = {}
     for split, some in blocks.items():
-        facts |= _write(folder / f"{split}.json", some, tokens=sum(map(len, some)), header=header)
+        header = _header(block_size, sum(map(len, some)), tokenizer)
+        facts |= _write(folder / f"{split}.json", some, header)
     return facts
 
 
@@ -157,22 +158,20 @@ def _unpadded(some_rows: Iterable[Row]) -> list[list[int]]:
     ]
 
 
-def _check_block_size(tokens: TokenParameters, room: int) -> None:
-    if tokens.block_size is not None and tokens.block_size > room:
+def _check_block_size(tokens: TokenParameters, positions: int) -> None:
+    if tokens.block_size is not None and tokens.block_size > positions:
         raise InputError(
-            f"--tokens.block-size {tokens.block_size:,} is more than the {room:,} positions of the model; "
-            f"use {room:,} or less, or leave it out."
+            f"--tokens.block-size {tokens.block_size:,} is more than the {positions:,} positions of the model; "
+            f"use {positions:,} or less, or leave it out."
         )
 
 
-def _header(block_size: int, tokenizer: Any) -> dict[str, int]:
-    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    return {"block_size": block_size, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": pad}
+def _header(block_size: int, tokens: int, tokenizer: Any) -> Header:
+    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    return Header(block_size=block_size, eos_token_id=eos, pad_token_id=eos if pad is None else pad, tokens=tokens)
 
 
-def _write(
-    path: Path, blocks: "Iterable[list[int] | NDArray[np.int32]]", *, tokens: int, header: dict[str, int]
-) -> dict[str, int]:
-    """Write the blocks of a split, of `tokens` tokens in all, as they come, and return the counts."""
-    written = write_blocks(path, blocks, {**header, "tokens": tokens})
-    return {"block_size": header["block_size"], f"{path.stem}_blocks": written, f"{path.stem}_tokens": tokens}
+def _write(path: Path, blocks: "Iterable[list[int] | NDArray[np.int32]]", header: Header) -> dict[str, int]:
+    """Write the blocks of a split and return its counts."""
+    written = write_blocks(path, blocks, header)
+    return {"block_size": header.block_size, f"{path.stem}_blocks": written, f"{path.stem}_tokens": header.tokens}

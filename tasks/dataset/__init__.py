@@ -1,51 +1,42 @@
 """Documents, corpus, blocks: everything that happens to text before a model sees it.
 
-What comes in: a user's files or any iterable of texts. What it leaves: a normalised, distinct, shuffled and split
-corpus, packed blocks of token ids, and the readable files of both. Plain Python values in and out; no model, no
-tokenizer and no workflow engine is imported here, and pandas and pyarrow only when a table is read.
+What comes in: your files or any iterable of texts. What it leaves: a normalised, distinct, shuffled and split corpus,
+blocks of token ids, and readable files of both. No model, no tokenizer and no workflow engine is imported here, and
+pandas and pyarrow only when a table is read.
 """
 
-from tasks.dataset.block_arrays import BlockArray, read_block_array, stream_blocks
-from tasks.dataset.files import write_documents
 from tasks.dataset.mixing import share_out
 from tasks.dataset.normalisation import document_digest, normalise
-from tasks.dataset.packing import (
-    IGNORED_LABEL,
-    Row,
-    block_size_warning,
-    choose_block_size,
-    stream_rows,
-)
+from tasks.dataset.packing import TokenRun, block_size_warning, choose_block_size
 from tasks.dataset.preparation import Counts, prepare
-from tasks.dataset.readers import DOCUMENT_SUFFIXES, file_digest, read_documents, read_jsonl_documents
+from tasks.dataset.preprocessed_files import IGNORED_LABEL, Row, read_preprocessed, stream_rows, write_preprocessed
+from tasks.dataset.readers import DOCUMENT_SUFFIXES, read_documents, read_jsonl_documents
+from tasks.dataset.text_files import write_documents
 from tasks.dataset.token_files import (
+    BlockArray,
+    Header,
     PreviewEntry,
-    TokenFile,
-    read_blocks,
-    read_preprocessed,
+    read_block_array,
+    stream_blocks,
     write_blocks,
-    write_preprocessed,
     write_preview,
 )
-from tasks.dataset.token_runs import TokenRun
 
 __all__ = [
     "DOCUMENT_SUFFIXES",
     "IGNORED_LABEL",
     "BlockArray",
     "Counts",
+    "Header",
     "PreviewEntry",
     "Row",
-    "TokenFile",
     "TokenRun",
     "block_size_warning",
     "choose_block_size",
     "document_digest",
-    "file_digest",
     "normalise",
     "prepare",
     "read_block_array",
-    "read_blocks",
     "read_documents",
     "read_jsonl_documents",
     "read_preprocessed",

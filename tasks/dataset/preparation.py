@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tasks.dataset.deduplication import MEMORY, Sieve
-from tasks.dataset.files import write_documents
 from tasks.dataset.near_duplicates import NearDuplicates
 from tasks.dataset.normalisation import fold_case, new_digest, normalise
 from tasks.dataset.sorting import sort_documents
+from tasks.dataset.text_files import write_documents
 from tasks.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,19 +1,18 @@
-r"""User files to documents: .txt (a document a line), .csv, .jsonl and .parquet.
+r"""Reads the documents of your files: .txt (one document per line), .csv, .jsonl and .parquet.
 
-What comes in: a path, and the name of the column (or JSON key) that holds the text. What it leaves: an iterator of
-documents in file order, read as the caller goes on; nothing is normalised or dropped here (see preparation).
-Text is strict UTF-8 and lines end at "\n" only. Cells of a table stay what they are: "NA", "null" and "007" are text.
+Documents come in file order and are read while the caller iterates; none is normalised or dropped here.
+Text is strict UTF-8 and lines end at "\n" only. Cells of a table are kept verbatim: "NA", "null" and "007" are text.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.dataset.text_files import BYTE_ORDER_MARK, decode_lines, open_bytes
+from tasks.dataset.text_files import BYTE_ORDER_MARK, decode_lines
 from tasks.errors import InputError
+from tasks.stage.folders import open_bytes
 
 if TYPE_CHECKING:
     import pandas
@@ -46,12 +45,6 @@ def read_documents(path: Path, column: str = "text") -> Iterator[str]:
     if not start.removeprefix(BYTE_ORDER_MARK.encode()):
         raise InputError(f"{path}: the file is empty; name a file that holds documents")
     return _at_least_one(path, reader(path, column))
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 of the file's bytes in hex, read in small parts; InputError if the file is missing."""
-    with open_bytes(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_jsonl_documents(path: Path, column: str = "text") -> Iterator[str]:

@@ -1,42 +1,28 @@
-"""Bytes to text and back: every file that this package reads or writes is opened here.
+"""Lines and JSON from files of strict UTF-8, and documents to JSONL.
 
-What comes in: a path. What it leaves: lines or JSON decoded from strict UTF-8, or a file that is whole or absent.
-Why by hand: text mode, str.splitlines and the data-set libraries split on characters that belong to the text
-(U+2028, form feed), keep the byte order mark, and name neither line nor offset when a byte is not UTF-8.
+Text mode, str.splitlines and the data-set libraries split on characters that belong to the text (U+2028, form feed),
+keep the byte order mark, and name neither line nor offset when a byte is not UTF-8.
 """
 
 import json
-import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BufferedReader
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from json.encoder import encode_basestring
 from pathlib import Path
-from typing import TextIO
 
 from tasks.errors import InputError
+from tasks.stage.folders import open_bytes, open_whole
 
 BYTE_ORDER_MARK = "\ufeff"
 _BYTES_AT_ONCE = 2**20
-
-
-def open_bytes(path: Path) -> BufferedReader:
-    """Open a file for reading bytes; InputError if it is missing, a folder or not readable."""
-    try:
-        return path.open("rb")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; check the path") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: is a folder where a file is wanted; name a file in it") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+_LINES_AT_ONCE = 1000
 
 
 def decode_lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""Yield (line number from 1, line without its end), decoded from strict UTF-8 and read as the caller goes on.
+    r"""Yield (line number from 1, line without its end), decoded from strict UTF-8 and read while the caller iterates.
 
-    Lines end at "\n" only; the "\r" of a CRLF and a leading byte order mark are taken off. InputError with
-    file, line and byte offset where a byte is not UTF-8, once the caller is within a mebibyte of it.
+    Lines end at "\n" only; the "\r" of a CRLF and a leading byte order mark are removed. InputError with file, line
+    and byte offset where a byte is not UTF-8, once the caller is within a mebibyte of it.
     """
     offset = 0
     number = 1
@@ -83,41 +69,16 @@ def read_json(path: Path) -> object:
     return value
 
 
-@contextmanager
-def write_whole(path: Path) -> Iterator[TextIO]:
-    r"""Open a UTF-8 text file ("\n" line ends) that appears under its name only when the block ends well.
+def write_documents(path: Path, documents: Iterable[str]) -> int:
+    r"""Write one JSON object {"text": "…"} per line, in order, UTF-8 with "\n" line ends; return how many.
 
-    The text goes to a hidden neighbour first, is flushed to the disk and then renamed, so that a reader sees the old
-    file or the new one and never a part. InputError if the folder is missing or cannot be written to.
+    A newline in a document is \n in JSON, so a line is always one document, and the file can be read back as text files
+    of a user are. It is whole or absent. InputError if its folder is missing or cannot be written to.
     """
-    if not path.name:
-        raise InputError(f"{path}: does not end in the name of a file; name the file to write")
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    stream = _open_new(partial, path)
-    try:
-        with stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        _rename(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _open_new(partial: Path, path: Path) -> TextIO:
-    try:
-        return partial.open("x", encoding="utf-8", newline="\n")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first") from error
-    except OSError as error:
-        raise InputError(
-            f"{path}: the folder {path.parent} cannot be written to ({error.strerror}); "
-            "name another or change its permissions"
-        ) from error
-
-
-def _rename(partial: Path, path: Path) -> None:
-    try:
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be replaced ({error.strerror}); name a file that can be written") from error
+    written = 0
+    remaining = iter(documents)
+    with open_whole(path) as file:
+        while lines := [f'{{"text": {encode_basestring(text)}}}\n' for text in islice(remaining, _LINES_AT_ONCE)]:
+            file.write("".join(lines).encode())
+            written += len(lines)
+    return written

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,9 +41,21 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
+def open_bytes(path: Path) -> BufferedReader:
+    """Open a file for reading bytes; InputError if it is missing, a folder or not readable."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder where a file is wanted; name a file in it") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+
+
 def file_digest(path: Path) -> str:
-    """Sha256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
+    """Sha256 (hex) of a file's bytes; InputError if it cannot be read."""
+    with open_bytes(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -61,7 +74,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         sizes_agree = all((folder / name).stat().st_size == file["size"] for name, file in manifest["files"].items())
         whole = sizes_agree and list_files(folder) == manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return manifest if whole else None
 

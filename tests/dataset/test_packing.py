@@ -1,13 +1,16 @@
-"""Claims about packing: no token is lost, order is kept, rows have one length."""
+"""Packing loses no token, keeps the order and needs no memory for the corpus."""
 
+import tracemalloc
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.dataset import IGNORED_LABEL, block_size_warning, choose_block_size
-from tests.factories.rows import pack, rows
+from tasks.dataset import TokenRun, block_size_warning, choose_block_size, packing
+from tests.factories.rows import pack
 
 EOS = 0
 DOCUMENTS = st.lists(st.lists(st.integers(0, 50), max_size=20), max_size=20)  # ids may equal the end-of-text id
@@ -22,56 +25,15 @@ def test_no_token_is_lost_and_order_is_kept(documents: list[list[int]], block_si
     assert all(1 <= len(block) <= block_size for block in blocks)
 
 
-@given(DOCUMENTS, st.integers(1, 9), st.integers(0, 50))
-def test_rows_have_one_length_and_a_label_for_every_token(
-    documents: list[list[int]], block_size: int, pad_token_id: int
-) -> None:
-    blocks = pack(documents, eos_token_id=EOS, block_size=block_size)
-    made = rows(blocks, block_size=block_size, pad_token_id=pad_token_id)
-    assert {len(values) for row in made for values in row.values()} <= {block_size}
-    labels = [label for row in made for label in row["labels"] if label != IGNORED_LABEL]
-    assert labels == [i for block in blocks for i in block]
-    for row, block in zip(made, blocks, strict=True):
-        padding = block_size - len(block)
-        assert row["input_ids"] == block + [pad_token_id] * padding
-        assert row["attention_mask"] == [1] * len(block) + [0] * padding
-        assert row["labels"] == block + [IGNORED_LABEL] * padding
-
-
-def test_an_end_of_text_that_is_the_padding_id_keeps_its_label() -> None:
-    (row,) = rows(pack([[5, 6]], eos_token_id=EOS, block_size=5), block_size=5, pad_token_id=EOS)
-    assert row == {
-        "input_ids": [5, 6, 0, 0, 0],
-        "attention_mask": [1, 1, 1, 0, 0],
-        "labels": [5, 6, 0, -100, -100],
-    }
-
-
-def test_packing_neither_changes_nor_keeps_the_documents_it_was_given() -> None:
-    document = [1, 2]
-    blocks = pack([document, document], eos_token_id=EOS, block_size=3)
-    rows(blocks, block_size=4, pad_token_id=9)[0]["input_ids"].append(7)
-    assert document == [1, 2]
-    assert blocks == [[1, 2, 0], [1, 2, 0]]
-
-
 @pytest.mark.timeout(10)
 def test_a_long_document_is_packed_in_linear_time() -> None:
     blocks = pack([range(400_000)], eos_token_id=EOS, block_size=2)  # quadratic: 40 billion moves
     assert len(blocks) == 200_001
 
 
-@pytest.mark.parametrize("block", [[], [1, 2, 3]])
-def test_a_block_that_does_not_fit_a_row_is_refused(block: list[int]) -> None:
-    with pytest.raises(ValueError, match="does not fit a row of 2"):
-        rows([block], block_size=2, pad_token_id=0)
-
-
 def test_a_block_size_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="block_size must be 1 or more"):
         pack([[1]], eos_token_id=EOS, block_size=0)
-    with pytest.raises(ValueError, match="block_size must be 1 or more"):
-        rows([], block_size=0, pad_token_id=0)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +73,58 @@ def test_a_block_size_cannot_be_chosen_from_nothing(lengths: list[int], max_posi
         choose_block_size(Counter(lengths), max_positions=max_positions)
 
 
-def test_few_blocks_are_warned_of_with_steps_and_a_way_out() -> None:
+def test_few_blocks_give_a_warning_with_the_steps_and_what_to_do() -> None:
     assert block_size_warning(16, block_size=128) is None
     few = block_size_warning(15, block_size=1024)
     assert few is not None
     assert "15 rows of 1,024 tokens" in few
-    assert "15 optimizer steps an epoch at batch 1" in few
+    assert "15 optimizer steps per epoch at batch size 1" in few
     assert "--tokens.block-size" in few
     assert "1 row of 8 tokens" in (block_size_warning(1, block_size=8) or "")
+
+
+def add(run: TokenRun, documents: list[list[int]]) -> None:
+    ids = np.array([i for document in documents for i in document], dtype=np.int32)
+    run.add(ids, [len(document) for document in documents])
+
+
+@settings(deadline=None)
+@given(st.lists(DOCUMENTS, max_size=4), st.integers(1, 9))
+def test_batches_of_documents_become_the_blocks_of_all_of_them(batches: list[list[list[int]]], block_size: int) -> None:
+    documents = [document for batch in batches for document in batch]
+    with TokenRun(Path(), eos_token_id=EOS) as run:
+        for batch in batches:
+            add(run, batch)
+        for size in (block_size, block_size + 1):  # read twice
+            found = [block.tolist() for block in run.blocks(size)]
+            assert found == pack(documents, eos_token_id=EOS, block_size=size)
+        assert run.documents == Counter(len(document) + 1 for document in documents)
+        assert run.tokens == sum(len(document) + 1 for document in documents)
+
+
+def test_blocks_go_on_where_a_part_of_the_file_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_BYTES_AT_ONCE", 16)
+    with TokenRun(tmp_path, eos_token_id=EOS) as run:
+        add(run, [list(range(1, 30))])
+        assert [block.tolist() for block in run.blocks(7)][1] == list(range(8, 15))
+        assert np.concatenate(list(run.blocks(7))).tolist() == [*range(1, 30), EOS]
+
+
+def test_a_run_lies_in_a_file_without_a_name(tmp_path: Path) -> None:
+    with TokenRun(tmp_path, eos_token_id=EOS) as run:
+        add(run, [[1, 2, 3]])
+        assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+def test_neither_packing_nor_cutting_needs_memory_for_the_corpus(tmp_path: Path) -> None:
+    ids, lengths = np.arange(20_000, dtype=np.int32), [20] * 1000
+    tracemalloc.start()
+    with TokenRun(tmp_path, eos_token_id=EOS) as run:
+        for _ in range(200):
+            run.add(ids, lengths)
+        tokens = sum(len(block) for block in run.blocks(128))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert tokens == 4_200_000  # 16.8 MB
+    assert peak < 6e6

@@ -1,6 +1,5 @@
 """Claims about user files: what is read stays what it is, and what cannot be read is named."""
 
-import hashlib
 import subprocess
 import sys
 from itertools import islice
@@ -9,7 +8,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from tasks.dataset import DOCUMENT_SUFFIXES, file_digest, read_documents
+from tasks.dataset import DOCUMENT_SUFFIXES, read_documents
 from tasks.dataset.text_files import decode_lines
 from tasks.errors import InputError
 
@@ -169,13 +168,6 @@ def test_a_parquet_file_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"own\.parquet: not a parquet file that can be read"):
         list(read_documents(path))
-
-
-def test_a_file_digest_is_the_sha256_of_its_bytes(tmp_path: Path) -> None:
-    content = b"\xff\x00text\r\n" * 50_000
-    assert file_digest(a_file(tmp_path, "any.bin", content)) == hashlib.sha256(content).hexdigest()
-    with pytest.raises(InputError, match="there is no such file"):
-        file_digest(tmp_path / "gone")
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

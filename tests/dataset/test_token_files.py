@@ -1,96 +1,157 @@
-"""Claims about the JSON of token ids: readable, unchanged when it comes back, and damaged files are named."""
+"""Files of token blocks are readable and come back unchanged, and damage is named in one sentence."""
 
 import json
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tasks.dataset import (
-    PreviewEntry,
-    TokenFile,
-    read_blocks,
-    read_preprocessed,
-    write_blocks,
-    write_preprocessed,
-    write_preview,
-)
+from tasks.dataset import Header, PreviewEntry, read_block_array, stream_blocks, write_blocks, write_preview
 from tasks.errors import InputError
-from tests.factories.rows import pack, rows
 
-# As json.dump of Happy Transformer 2.x leaves it: one line, keys in this order, labels = input_ids.
-HAPPY_2 = (
-    '{"train": [{"attention_mask": [1, 1, 1], "input_ids": [464, 3290, 318], "labels": [464, 3290, 318]}, '
-    '{"attention_mask": [1, 1, 1], "input_ids": [7, 50256, 9], "labels": [7, 50256, 9]}], '
-    '"eval": [{"attention_mask": [1, 1], "input_ids": [1, 2], "labels": [1, 2]}]}'
-)
+HEADER = Header(block_size=4, eos_token_id=0, pad_token_id=7, tokens=8)
+HEAD = '{"block_size":4,"eos_token_id":0,"pad_token_id":7,"tokens":8,"blocks":['
+BLOCKS = [[10, 0, 7, 305], [1], [2**31 - 1, 2, 3]]
+
+
+def read(path: Path) -> tuple[Header, list[list[int]]]:
+    header, blocks = stream_blocks(path)
+    return header, list(blocks)
+
+
+def as_json(content: bytes) -> Any:
+    """What a file holds by the JSON parser of Python, as `read` returns it."""
+    found = json.loads(content)
+    blocks = found.pop("blocks")
+    return Header(**found), blocks
+
+
+def test_blocks_are_written_one_per_line_below_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    assert write_blocks(path, BLOCKS, HEADER) == 3
+    assert path.read_text().splitlines() == [HEAD, "[10,0,7,305],", "[1],", "[2147483647,2,3]", "]}"]
+    assert as_json(path.read_bytes()) == read(path) == (HEADER, BLOCKS)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=5), max_size=6), st.integers(5, 7))
+def test_blocks_come_back_padded_with_their_lengths(
+    tmp_path_factory: pytest.TempPathFactory, blocks: list[list[int]], size: int
+) -> None:
+    path, same = (tmp_path_factory.mktemp("blocks") / "train.json" for _ in range(2))
+    write_blocks(path, blocks, HEADER)
+    write_blocks(same, (np.array(block, dtype=np.int32) for block in blocks), HEADER)
+    assert path.read_bytes() == same.read_bytes()
+    assert read(path) == (HEADER, blocks)
+    found = read_block_array(path, blocks=len(blocks), block_size=size)
+    assert {found.ids.dtype, found.lengths.dtype} == {np.dtype(np.int32)}
+    assert found.ids.tolist() == [block + [7] * (size - len(block)) for block in blocks]
+    assert found.lengths.tolist() == [len(block) for block in blocks]
+
 
 DAMAGED = [
-    ('{"blocks": [\n[1, 2],\n[3', r"train\.json:3:3: not JSON"),
-    ("[[1]]", "holds a JSON list where an object is wanted"),
-    ('{"block_size": 2}', '"blocks" is missing'),
-    ('{"blocks": 7}', '"blocks" is missing or not a list'),
-    ('{"blocks": [[1], [2.0]]}', "block 2 is not a list of token ids"),
-    ('{"blocks": [[1], [true]]}', "block 2 is not a list of token ids"),
-    ('{"blocks": [[-1]]}', "block 1 is not a list of token ids"),
-    ('{"blocks": [[]]}', "block 1 is not a list of token ids"),
-    ('{"blocks": [7]}', "block 1 is not a list of token ids"),
-    ('{"of": null, "blocks": [[1]]}', "'of' is neither an integer nor text"),
-    ('{"of": true, "blocks": [[1]]}', "'of' is neither an integer nor text"),
-    ("[" * 200_000, "not JSON that can be read"),
-    (b'{\n"of": "\xff"}', r"train\.json:2: byte 0xff at offset 9 of the file is not UTF-8"),
+    ("", "the first line is not the header of a file of blocks"),
+    ("{\n", "the first line is not the header of a file of blocks"),
+    ("[[1]]", "the first line is not the header of a file of blocks"),
+    (HEAD.replace('"tokens":8,', "") + "\n[1]\n]}\n", "the first line is not the header"),
+    (HEAD.replace("{", '{"of":1,') + "\n[1]\n]}\n", "the first line is not the header"),
+    (HEAD.replace(":8", ":true") + "\n[1]\n]}\n", "the first line is not the header"),
+    (HEAD.replace(":8", ':"8"') + "\n[1]\n]}\n", "the first line is not the header"),
+    (HEAD.replace(":8", ":-8") + "\n[1]\n]}\n", "the first line is not the header"),
+    (HEAD.replace(":7", ":2147483648") + "\n[1]\n]}\n", "the first line is not the header"),
+    ("[" * 200_000, "the first line is not the header"),
+    (HEAD, "the list of blocks has no end"),
+    (HEAD + "\n", "the list of blocks has no end"),
+    (HEAD + "\n[1]\n", "the list of blocks has no end"),
+    (HEAD + "\n[1]\n]}\nx", "the list of blocks has no end"),
+    (HEAD + "\n[1]\n[2]\n]}\n", "the list of blocks has no end"),
+    (HEAD + "\n[1],\n]}\n", "block 2 is not a list of token ids"),
+    (HEAD + "\n[1,2],\n[3", "block 2 is not a list of token ids"),
+    (HEAD + "\n[1],\n[2.0]\n]}\n", "block 2 is not a list of token ids"),
+    (HEAD + "\n[1],\n[true]\n]}\n", "block 2 is not a list of token ids"),
+    (HEAD + "\n[-1]\n]}\n", "block 1 is not a list of token ids"),
+    (HEAD + "\n[]\n]}\n", "block 1 is not a list of token ids"),
+    (HEAD + "\n7\n]}\n", "block 1 is not a list of token ids"),
+    (HEAD + '\n{"a":1}\n]}\n', "block 1 is not a list of token ids"),
+    (HEAD + "\n[2147483648]\n]}\n", "block 1 is not a list of token ids"),
+    (HEAD + "\n[\xff]\n]}\n", "block 1 is not a list of token ids"),
 ]
 
 
-def preprocessed(path: Path, train: Any, held_out: Any = ()) -> Path:
-    path.write_text(json.dumps({"train": train, "eval": held_out}))
-    return path
-
-
-def a_row(*ids: Any, **changed: Any) -> dict[str, Any]:
-    return {"attention_mask": [1] * len(ids), "input_ids": list(ids), "labels": list(ids)} | changed
-
-
-def test_blocks_come_back_under_their_header(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "says"), DAMAGED, ids=range(len(DAMAGED)))
+def test_damage_is_named_in_one_sentence(tmp_path: Path, content: str, says: str) -> None:
     path = tmp_path / "train.json"
-    header: dict[str, int | str] = {"block_size": 3, "tokenizer": "caf\u00e9 \u2581", "eos_token_id": 0}
-    blocks = pack([[1, 2], [3, 4]], eos_token_id=0, block_size=4)
-    write_blocks(path, blocks, header)
-    assert read_blocks(path) == TokenFile(header=header, blocks=blocks)
-
-
-def test_blocks_are_written_one_a_line_below_the_header(tmp_path: Path) -> None:
-    path = tmp_path / "train.json"
-    write_blocks(path, [[1, 2], [3]], {"block_size": 2, "of": "a"})
-    lines = ["{", '  "block_size": 2,', '  "of": "a",', '  "blocks": [', "  [1, 2],", "  [3]", "  ]", "}", ""]
-    assert path.read_bytes() == "\n".join(lines).encode()
-
-
-@pytest.mark.parametrize("header", [{}, {"block_size": 2}])
-def test_no_blocks_come_back_as_none(tmp_path: Path, header: dict[str, int | str]) -> None:
-    write_blocks(tmp_path / "none.json", [], header)
-    assert read_blocks(tmp_path / "none.json") == TokenFile(header=header, blocks=[])
-
-
-def test_a_header_may_not_hide_the_blocks(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="may not have a key"):
-        write_blocks(tmp_path / "train.json", [], {"blocks": 1})
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(("content", "says"), DAMAGED)
-def test_damaged_blocks_are_named_in_one_sentence(tmp_path: Path, content: str | bytes, says: str) -> None:
-    path = tmp_path / "train.json"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path.write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match=says) as caught:
-        read_blocks(path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+        read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).endswith("; the file is damaged, make it again")
+    with pytest.raises(InputError, match=says):
+        read_block_array(path, blocks=2, block_size=4)
 
 
-def test_missing_blocks_are_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.json: there is no such file"):
-        read_blocks(tmp_path / "gone.json")
+        read(tmp_path / "gone.json")
+
+
+def test_a_file_cut_off_anywhere_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    write_blocks(path, BLOCKS, HEADER)
+    good = path.read_bytes()
+    for end in range(len(good)):
+        path.write_bytes(good[:end])
+        with pytest.raises(InputError, match="damaged, make it again"):
+            read(path)
+
+
+def test_a_file_changed_in_any_byte_is_damaged_or_what_its_json_says(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    write_blocks(path, [[10, 0], [305]], HEADER)
+    good = path.read_bytes()
+    changed = [good[:at] + bytes([new]) + good[at + 1 :] for at in range(len(good)) for new in b'0-.e], \n"\xff}']
+    for content in [*changed, good + b"x", good + b"\n", good.replace(b"305", b"9" * 30)]:
+        path.write_bytes(content)
+        try:
+            found = read(path)
+        except InputError as error:
+            assert str(path) in str(error)  # noqa: PT017
+        else:
+            assert found == as_json(content), content
+
+
+@pytest.mark.parametrize(
+    ("blocks", "says"),
+    [
+        (BLOCKS[:2], "holds 2 blocks where 3 are wanted"),
+        ([*BLOCKS, [1], [2]], "holds 5 blocks where 3 are wanted"),
+        ([[1], [1, 2, 3, 4, 5], [2]], "block 2 has 5 ids where 4 are the most"),
+    ],
+)
+def test_blocks_that_are_not_those_of_the_reference_are_named(
+    tmp_path: Path, blocks: list[list[int]], says: str
+) -> None:
+    path = tmp_path / "train.json"
+    write_blocks(path, blocks, HEADER)
+    with pytest.raises(InputError, match=says):
+        read_block_array(path, blocks=3, block_size=4)
+
+
+def test_reading_needs_four_bytes_per_token_and_little_more(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    blocks = np.random.default_rng(0).integers(0, 50_000, (4000, 128), dtype=np.int32)
+    write_blocks(path, blocks, replace(HEADER, block_size=128))
+    tracemalloc.start()
+    found = read_block_array(path, blocks=4000, block_size=128)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.ids.nbytes == 2_048_000
+    assert peak < 2.5e6
 
 
 def test_a_preview_shows_the_text_then_tokens_beside_their_ids(tmp_path: Path) -> None:
@@ -113,86 +174,3 @@ def test_a_preview_of_unequal_tokens_and_ids_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         write_preview(tmp_path / "preview.json", [{"text": "a", "tokens": ["a"], "ids": []}])
     assert not list(tmp_path.iterdir())
-
-
-def test_a_file_of_happy_transformer_2_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "preprocessed-data.json"
-    path.write_text(HAPPY_2)
-    train, held_out = read_preprocessed(path, vocab_size=50_257, max_positions=3)
-    assert [row["labels"] for row in train] == [[464, 3290, 318], [7, 50256, 9]]
-    assert held_out == [{"attention_mask": [1, 1], "input_ids": [1, 2], "labels": [1, 2]}]
-
-
-def test_preprocessed_rows_come_back_in_the_order_and_shape_of_2(tmp_path: Path) -> None:
-    path = tmp_path / "preprocessed-data.json"
-    train = rows(pack([[1, 2], [3]], eos_token_id=0, block_size=3), block_size=3, pad_token_id=0)
-    write_preprocessed(path, train, train[:1])
-    assert read_preprocessed(path, vocab_size=4, max_positions=3) == (train, train[:1])
-    content = json.loads(path.read_text())
-    assert list(content) == ["train", "eval"]
-    assert [list(row) for row in content["train"]] == [["attention_mask", "input_ids", "labels"]] * 2
-    starts = [line[:10] for line in path.read_text().splitlines()]
-    assert starts == ['{"train": ', '{"attentio', '{"attentio', '], "eval":', '{"attentio', "]}"]
-
-
-def test_no_held_out_rows_are_allowed(tmp_path: Path) -> None:
-    path = tmp_path / "preprocessed-data.json"
-    write_preprocessed(path, [a_row(1)], [])
-    assert read_preprocessed(path) == ([a_row(1)], [])
-
-
-@pytest.mark.parametrize(
-    ("train", "held_out", "says"),
-    [
-        ([], [], '"train" has no rows'),
-        (7, [], '"train" is missing or not a list of rows'),
-        ([a_row(1)], None, '"eval" is missing or not a list of rows'),
-        ([a_row(1, 2), a_row(3)], [], '"train" row 2: has 1 ids where row 1 has 2'),
-        ([a_row(1)], [a_row(1), a_row(2, 3)], '"eval" row 2: has 2 ids where row 1 has 1'),
-        ([a_row(1, 2, labels=[1])], [], '"train" row 1: has 2 in attention_mask, 2 in input_ids, 1 in labels'),
-        ([a_row()], [], '"train" row 1: has 0 in attention_mask'),
-        ([a_row(1), [1]], [], '"train" row 2: has a JSON list where attention_mask, input_ids, labels are wanted'),
-        ([{"input_ids": [1]}], [], '"train" row 1: has input_ids where attention_mask'),
-        ([{}], [], '"train" row 1: has nothing where attention_mask'),
-        ([a_row(1, token_type_ids=[0])], [], '"train" row 1: has .*token_type_ids where'),
-        ([a_row(1), a_row("a")], [], '"train" row 2: input_ids is not a list of integers'),
-        ([a_row(1.5)], [], '"train" row 1: input_ids is not a list of integers'),
-        ([a_row(1, attention_mask=[True])], [], '"train" row 1: attention_mask is not a list of integers'),
-        ([a_row(1, labels=None)], [], '"train" row 1: labels is not a list of integers'),
-        ([a_row(1), a_row(10)], [], '"train" row 2: input_ids holds 10 where the vocabulary has ids from 0 to 9'),
-        ([a_row(-1)], [], '"train" row 1: input_ids holds -1'),
-        ([a_row(-100)], [], '"train" row 1: input_ids holds -100'),
-        ([a_row(1, labels=[10])], [], '"train" row 1: labels holds 10'),
-        ([a_row(1, labels=[-1])], [], '"train" row 1: labels holds -1'),
-        ([a_row(1)], [a_row(1, attention_mask=[2])], '"eval" row 1: attention_mask holds other numbers than 0 and 1'),
-        ([a_row(1, 2, 3, 4, 5)], [], '"train" row 1: has 5 ids, the model takes at most 4'),
-    ],
-)
-def test_rows_that_no_model_can_be_trained_on_are_named(tmp_path: Path, train: Any, held_out: Any, says: str) -> None:
-    path = preprocessed(tmp_path / "preprocessed-data.json", train, held_out)
-    with pytest.raises(InputError, match=says) as caught:
-        read_preprocessed(path, vocab_size=10, max_positions=4)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_without_a_model_only_negative_ids_are_foreign(tmp_path: Path) -> None:
-    path = preprocessed(tmp_path / "preprocessed-data.json", [a_row(*range(10_000), labels=[-100] * 10_000)])
-    assert len(read_preprocessed(path)[0]) == 1
-    with pytest.raises(InputError, match="input_ids holds -1 where the vocabulary has ids from 0 on"):
-        read_preprocessed(preprocessed(path, [a_row(-1)]))
-
-
-def test_a_preprocessed_file_that_is_missing_cut_off_or_incomplete_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "preprocessed-data.json"
-    with pytest.raises(InputError, match="there is no such file"):
-        read_preprocessed(path)
-    path.write_text(HAPPY_2[:-1])
-    with pytest.raises(InputError, match=rf"preprocessed-data\.json:1:{len(HAPPY_2)}: not JSON"):
-        read_preprocessed(path)
-    path.write_text('{"train": [{"attention_mask": [1], "input_ids": [1], "labels": [1]}]}')
-    with pytest.raises(InputError, match='"eval" is missing'):
-        read_preprocessed(path)
-    path.write_text('{"eval": []}')
-    with pytest.raises(InputError, match='"train" is missing'):
-        read_preprocessed(path)

@@ -1,11 +1,11 @@
-"""What the pipeline streams, as plain lists that a test can compare; and the way back to what training takes."""
+"""Blocks and rows as plain lists that a test can compare, and rows as the blocks that training takes."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.dataset import Row, read_blocks, stream_rows
+from tasks.dataset import Row, stream_blocks, stream_rows
 from tasks.dataset.packing import cut, end_documents
 from tasks.stage.references import TokenBlocks
 
@@ -26,8 +26,8 @@ def rows(blocks: Iterable[Sequence[int]], *, block_size: int, pad_token_id: int)
 
 def load_rows(tokens: TokenBlocks, split: str) -> list[Row]:
     """The rows of `train` or `eval`."""
-    file = read_blocks(tokens.folder / f"{split}.json")
-    return rows(file.blocks, block_size=tokens.block_size, pad_token_id=int(file.header["pad_token_id"]))
+    header, blocks = stream_blocks(tokens.folder / f"{split}.json")
+    return rows(blocks, block_size=tokens.block_size, pad_token_id=header.pad_token_id)
 
 
 def blocks_of(some_rows: Sequence[Row]) -> "Blocks":

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -13,7 +14,16 @@ import pytest
 
 from tasks.errors import InputError
 from tasks.stage import folders
-from tasks.stage.folders import MANIFEST, digest, list_files, make_folder, open_whole, read_manifest, write_whole
+from tasks.stage.folders import (
+    MANIFEST,
+    digest,
+    file_digest,
+    list_files,
+    make_folder,
+    open_whole,
+    read_manifest,
+    write_whole,
+)
 
 FILL = """
 import sys, time
@@ -325,3 +335,11 @@ def test_a_path_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path: Pa
 def test_a_path_without_a_file_name_is_named(path: Path) -> None:
     with pytest.raises(InputError, match="does not end in the name of a file"):
         write_whole(path, "x")
+
+
+def test_a_file_digest_is_the_sha256_of_its_bytes(tmp_path: Path) -> None:
+    content = b"\xff\x00text\r\n" * 50_000
+    (tmp_path / "any.bin").write_bytes(content)
+    assert file_digest(tmp_path / "any.bin") == hashlib.sha256(content).hexdigest()
+    with pytest.raises(InputError, match="there is no such file"):
+        file_digest(tmp_path / "gone")

@@ -43,7 +43,7 @@ def test_golden_keys(tmp_path: Path) -> None:
         "4431398e6b497d41",
         "2ab72ad44d439d8f",
         "4142c67060adcd67",
-        "668d00ba05d47561",
+        "2df0c12b47b2c33b",
         "e725f13535e58d94",
         "448b2d75ea29d986",
         "d5ed1bb0267a9ee2",

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tasks.dataset import prepare, read_documents, read_jsonl_documents, write_documents, write_preprocessed
-from tasks.dataset.text_files import write_whole
 from tasks.errors import InputError
 from tasks.parameters import CorpusParameters
 
@@ -66,25 +65,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nothing_stands_under_the_name_until_the_file_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "corpus.jsonl"
-    with write_whole(path) as stream:
-        stream.write("half")
-        stream.flush()
-        assert not path.exists()
-    assert path.read_text() == "half"
-
-
 def test_a_missing_folder_is_named_by_every_writer(tmp_path: Path) -> None:
     for write in (lambda path: write_documents(path, ["a"]), lambda path: write_preprocessed(path, [], [])):
         with pytest.raises(InputError, match=r"the folder .*gone does not exist; make it first"):
             write(tmp_path / "gone" / "file")
-
-
-def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(InputError, match=r"the folder .*file cannot be written to \(Not a directory\)"):
-        write_documents(tmp_path / "file" / "corpus.jsonl", ["a"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of another kind")
@@ -99,16 +83,3 @@ def test_a_folder_without_write_permission_is_named(tmp_path: Path) -> None:
     finally:
         os.seteuid(user)
         tmp_path.chmod(0o700)
-
-
-def test_a_folder_in_the_place_of_the_file_is_named_and_nothing_is_left(tmp_path: Path) -> None:
-    (tmp_path / "corpus.jsonl").mkdir()
-    with pytest.raises(InputError, match=r"corpus\.jsonl: cannot be replaced"):
-        write_documents(tmp_path / "corpus.jsonl", ["a"])
-    assert [path.name for path in tmp_path.iterdir()] == ["corpus.jsonl"]
-
-
-@pytest.mark.parametrize("path", [Path(), Path("/")])
-def test_a_path_without_a_file_name_is_named(path: Path) -> None:
-    with pytest.raises(InputError, match="does not end in the name of a file"):
-        write_documents(path, ["a"])
