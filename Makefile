@@ -1,5 +1,5 @@
-# Set-up is included: `make train` trains, `make up` brings up a whole local installation, `make test` tests.
-# `make train ARGS="--corpus.num-documents 500"` passes parameters on.
+# `make train` trains, `make up` starts a whole local installation, `make test` tests; each installs what it needs first.
+# `make train ARGS="--corpus.num-documents 500"` passes parameters.
 
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 ARGS ?=
@@ -9,7 +9,7 @@ ARGS ?=
 train: .venv/.run
 	.venv/bin/python flows/train.py $(ARGS)
 
-# Prefect's server with its UI, pools, deployments, automations and workers; Ctrl-C ends everything.
+# Prefect's server with its UI, work pools, deployments, automations and workers; Ctrl-C stops everything.
 up: .venv/.run
 	@exec .venv/bin/python -m deployments.up $(ARGS)
 
@@ -26,11 +26,11 @@ lint: .venv/.test
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo "error: Python 3.11 is needed and '$(PYTHON)' is not that: name one, as in make train PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@echo "making .venv; the first install takes some minutes"
+		{ echo "error: Python 3.11 is required, but '$(PYTHON)' is not; run, for example, make train PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "creating .venv; the first installation takes some minutes"
 	$(PYTHON) -m venv .venv
 
-# requirements.lock holds every version of the tested environment; pip installs exactly those.
+# requirements.lock pins every version of the tested environment.
 .venv/.run: pyproject.toml requirements.lock | .venv/bin/python
 	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable .
 	touch $@
@@ -39,8 +39,8 @@ lint: .venv/.test
 	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable ".[test]"
 	touch .venv/.run $@
 
-# Resolve again within the bounds of pyproject.toml and write down what was installed. A build's local version (+cpu)
-# is left out, so that the same lock serves CPU and CUDA builds.
+# Resolves again within the bounds of pyproject.toml and writes the installed versions to requirements.lock. A build's
+# local version (+cpu) is removed, so that the same lock serves CPU and CUDA builds.
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
