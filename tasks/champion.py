@@ -51,11 +51,11 @@ def _version(store: "Store", name: str, weights: Weights) -> str | None:
 def _holds(store: "Store", name: str, version: str, weights: Weights) -> bool:
     """Whether a version has these very weights."""
     from tasks.storage.fetch import read_manifest
-    from tasks.storage.survey import read_facts
+    from tasks.storage.inventory import read_facts
 
     try:
         manifest = read_manifest(store, name, version)
     except InputError:
         return False
-    with store.explained():
+    with store.explain_errors():
         return read_facts(store, manifest).get("weights_sha256") == weights.model_sha256

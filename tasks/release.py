@@ -1,8 +1,7 @@
-"""Release: weights, samples and parameters in, a version in the object store out; and back again.
+"""Release: publishes weights, samples and parameters as a version in the object store.
 
-What comes in: references to what the run made, and the parameters that made it. What it leaves: in the store an
-immutable version that the alias `latest` names, and the alias `champion`, too, where the gate lets it. Fetched releases
-lie in `data/releases/<version>/`, verified each time before they are used.
+What comes in: references to what the run made, and its parameters. What it leaves: an immutable version in the store,
+the alias `latest` on it, and the alias `champion` too if the gate allows it.
 """
 
 import time
@@ -17,18 +16,17 @@ from tasks.observability.artifacts import show
 from tasks.observability.progress import ProgressArtifact, transfer_bar
 from tasks.packaging.package import PUBLISHED, make_package, write_report
 from tasks.parameters import ReleaseParameters, RunParameters
-from tasks.registry.locate import CHAMPION, LATEST, latest, open_releases
+from tasks.registry.locate import CHAMPION, LATEST, latest, open_releases, release_uri
 from tasks.stage.caching import ASKS_STORE, retry_can_help
 from tasks.stage.contents import read_comparison
 from tasks.stage.lineage import Lineage, Release
 from tasks.stage.references import Comparison
 
 if TYPE_CHECKING:
-    from tasks.storage.publish import Published
     from tasks.storage.store import Store
 
 PROMOTED, REFUSED = "spinneret.release.promoted", "spinneret.release.refused"
-"""Events, which deployments/automations.yaml turns into notifications."""
+"""Names of the events that deployments/automations.yaml turns into notifications."""
 
 
 @task(
@@ -36,7 +34,7 @@ PROMOTED, REFUSED = "spinneret.release.promoted", "spinneret.release.refused"
     **ASKS_STORE,
 )
 def check_destination(release: ReleaseParameters) -> None:
-    """Find out before anything is spent whether the store is there and lets us in."""
+    """Check early in a run that the store exists and that the credentials are accepted."""
     with open_releases(release):
         print(f"release: will be published as {latest(release)}")
 
@@ -50,48 +48,48 @@ def check_destination(release: ReleaseParameters) -> None:
     retry_condition_fn=retry_can_help,
     retry_jitter_factor=0.5,
 )
-def publish_release(lineage: Lineage, told: RunParameters) -> Release:
-    """Put the release together and push it over S3; what the store has already is not sent again."""
+def publish_release(lineage: Lineage, parameters: RunParameters) -> Release:
+    """Build the release and upload it; files that the store holds already are not sent again."""
     from tasks.storage.publish import publish
 
-    release = told.release
-    package = make_package(lineage, told)
+    release = parameters.release
+    package = make_package(lineage, parameters)
     meta = {"loss": lineage.weights.loss_after, "corpus": lineage.corpus.sha256}
     artifact, began = ProgressArtifact("publishing", "Bytes of the release"), time.monotonic()
     with open_releases(release, on_wait=_log_wait) as store, transfer_bar("publishing") as bar:
 
-        def tell_progress(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             bar(done, total)
             artifact.update(done, total)
 
         published = publish(
-            store, package.folder / PUBLISHED, release.name, (LATEST,), meta=meta, on_progress=tell_progress
+            store, package.folder / PUBLISHED, release.name, (LATEST,), meta=meta, on_progress=on_progress
         )
-        champion = lineage.comparison.promote and crown(store, release.name, published.version, meta)
-    made = _made(release, published, champion=champion, seconds=time.monotonic() - began)
+        champion = lineage.comparison.promote and promote_to_champion(store, release.name, published.version, meta)
+    made = Release(
+        name=release.name,
+        destination=release.destination,
+        version=published.version,
+        uri=release_uri(release, published.version),
+        files=published.files,
+        bytes=published.bytes,
+        uploaded_files=published.uploaded_files,
+        uploaded_bytes=published.uploaded_bytes,
+        copied_files=published.copied_files,
+        seconds=round(time.monotonic() - began, 1),
+        champion=champion,
+    )
     print(f"release: {made.describe()}{', the champion now' if champion else ''}")
-    write_report(lineage, told, made)
+    write_report(lineage, parameters, made)
     _emit_verdict(made, lineage.comparison)
     show("release", f"[{made.name}@{made.version[:12]}]({made.uri})", made.describe())
     return made
 
 
-def _made(release: ReleaseParameters, published: "Published", *, champion: bool, seconds: float) -> Release:
-    sent = ("version", "files", "bytes", "uploaded_files", "uploaded_bytes", "copied_files")
-    return Release(
-        name=release.name,
-        destination=release.destination,
-        uri=f"{latest(release).rpartition('@')[0]}@{published.version}",
-        seconds=round(seconds, 1),
-        champion=champion,
-        **{name: getattr(published, name) for name in sent},
-    )
-
-
 def _emit_verdict(made: Release, comparison: Comparison) -> None:
-    """Send an event with the version, whether it is the champion, and why, in one `text` for people.
+    """Emit an event with the verdict; its `text` is one sentence for a notification.
 
-    A server that is away does not get it, and the run goes on.
+    The run continues if the server is not available.
     """
     reasons = read_comparison(comparison).verdict.reasons
     verdict = "is the champion now" if made.champion else "is published and does not become the champion"
@@ -112,8 +110,8 @@ def _emit_verdict(made: Release, comparison: Comparison) -> None:
     )
 
 
-def crown(store: "Store", name: str, version: str, meta: Mapping[str, Any]) -> bool:
-    """Let `champion` name a version; not one that a person has rolled back from, which is told."""
+def promote_to_champion(store: "Store", name: str, version: str, meta: Mapping[str, Any]) -> bool:
+    """Move `champion` to a version unless a person rolled back from it, which is logged; whether it names it now."""
     from tasks.storage.aliases import read_alias
     from tasks.storage.fetch import read_manifest
     from tasks.storage.promotion import promote
@@ -122,8 +120,8 @@ def crown(store: "Store", name: str, version: str, meta: Mapping[str, Any]) -> b
     rolled_back = alias is not None and alias.version != version and alias.restores is not None
     if alias is not None and rolled_back and version in {move.version for move in alias.history}:
         print(
-            f"release: {name}@{version[:12]} has been the champion and was rolled back, so it is not promoted again; "
-            f"python flows/release.py promote {version[:12]} does it"
+            f"release: {name}@{version[:12]} was rolled back from champion, so it is not promoted again; "
+            f"promote it with: python flows/release.py promote {version[:12]}"
         )
         return False
     promote(store, read_manifest(store, name, version), CHAMPION, meta, check=False)

@@ -1,12 +1,13 @@
-"""Unchanged: whether a run would only make the newest release once more.
+"""Unchanged: whether a run would only make the newest release again.
 
-What comes in: the parameters of a run. What it leaves: the release that they made already, or nothing. Nothing is made
-or fetched for it: a release states the keys of its stages (`release.json`), and the same keys follow from the sources,
-the parameters, the identity of the base model and the digests that the release states. So any machine finds out, also
-one with an empty data folder, and a stage whose VERSION was raised counts as changed.
+What comes in: the parameters of a run. What it leaves: the newest release if it has the same parameters, or None.
+Nothing is made or fetched: a release states the keys of its stages (`release.json`), and the same keys follow from the
+sources, the parameters, the identity of the base model and the digests in the release. This works on any machine, even
+with an empty data folder, and a stage whose VERSION was raised counts as changed.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +21,7 @@ from tasks.corpus import corpus_key
 from tasks.observability.artifacts import show
 from tasks.packaging.facts import gate_key
 from tasks.parameters import SCRATCH_PRESETS, ModelParameters, RunParameters
-from tasks.registry.locate import LATEST, latest, open_releases
+from tasks.registry.locate import LATEST, latest, open_releases, release_uri
 from tasks.samples import samples_key
 from tasks.stage.caching import ASKS_STORE
 from tasks.tokens import tokens_key
@@ -31,19 +32,19 @@ if TYPE_CHECKING:
 
 
 class Unchanged(BaseModel):
-    """The newest release, which a run would only have made again."""
+    """The newest release, where a run would only make it again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     destination: str
-    """As the parameters had it."""
+    """As in the parameters."""
     version: str
     published_at: str
-    """When the alias `latest` came to name it: UTC, ISO 8601."""
+    """When the alias `latest` was moved to it: UTC, ISO 8601."""
 
     def sentence(self) -> str:
-        """What the run has to say."""
+        """The message of the run."""
         return (
             f"unchanged since release {self.name}@{self.version[:12]} of {self.published_at}: corpus, parameters and "
             "base model are the same, so nothing was done; force trains anyway"
@@ -54,39 +55,35 @@ class Unchanged(BaseModel):
     name="look for changes",
     **ASKS_STORE,
 )
-def find_unchanged(told: RunParameters) -> Unchanged | None:
-    """The newest release, if corpus, parameters and base model are those that it was made of; says what changed.
+def find_unchanged(parameters: RunParameters) -> Unchanged | None:
+    """The newest release if corpus, parameters and base model are unchanged since; otherwise logs what changed.
 
-    A base model that is that very release counts as the same: continual training waits for something new to learn.
+    A base model that is this release itself counts as unchanged: continual training waits for new documents.
     """
-    release = told.release
+    release = parameters.release
     with open_releases(release) as store:
         newest = _newest(store, release.name)
     if newest is None:
         print(f"changes: there is no {latest(release)} yet")
         return None
     version, published_at, facts = newest
-    changed = list(_changes(version, facts, told))
+    changed = list(_changes(version, facts, parameters))
     if changed:
         print(f"changes: since {release.name}@{version[:12]}, {' and '.join(changed)} changed")
         return None
     found = Unchanged(name=release.name, destination=release.destination, version=version, published_at=published_at)
     print(f"changes: {found.sentence()}")
-    uri = f"{latest(release).rpartition('@')[0]}@{version}"
-    show("release", f"[{release.name}@{version[:12]}]({uri})", found.sentence())
+    show("release", f"[{release.name}@{version[:12]}]({release_uri(release, version)})", found.sentence())
     return found
 
 
 def completed(unchanged: Unchanged) -> Unchanged:
-    """What a flow that has nothing to do returns: a state, whose message is read in the list of runs.
-
-    Prefect takes it for the end of the flow, and its data for the result.
-    """
+    """The final state of a flow that has nothing to do: the UI displays its message, and its data is the result."""
     return cast("Unchanged", Completed(message=unchanged.sentence(), data=unchanged))
 
 
 def first_start() -> datetime:
-    """When the flow run that calls this began for the first time: what is older was not made by it or a retry of it."""
+    """When this flow run first began: older folders were made neither by it nor by a retry of it."""
     run = FlowRunContext.get()
     began = run.flow_run.start_time if run and run.flow_run else None
     return began or datetime.now(UTC)
@@ -96,52 +93,61 @@ def _newest(store: "Store", name: str) -> tuple[str, str, Mapping[str, Any]] | N
     """Version, time and facts of the release that the alias `latest` names."""
     from tasks.storage.aliases import read_alias
     from tasks.storage.fetch import read_manifest
-    from tasks.storage.survey import read_facts
+    from tasks.storage.inventory import read_facts
 
-    with store.explained():
+    with store.explain_errors():
         alias = read_alias(store, name, LATEST)
         if alias is None:
             return None
         return alias.version, alias.published_at, read_facts(store, read_manifest(store, name, alias.version))
 
 
-def _changes(version: str, facts: Mapping[str, Any], told: RunParameters) -> Iterator[str]:
-    """What is another than it was: each in a few words."""
+def _changes(version: str, facts: Mapping[str, Any], parameters: RunParameters) -> Iterator[str]:
+    """What has changed since a release: each in a few words."""
     try:
-        made = _Stated(facts)
+        recorded = _Recorded.read(facts)
     except (KeyError, TypeError) as error:
-        yield f"nobody knows what (it does not state {error})"
+        yield f"something unknown (the release does not state {error})"
         return
-    training = told.training
-    if corpus_key(told.corpus) != made.keys["corpus"]:
+    training = parameters.training
+    if corpus_key(parameters.corpus) != recorded.keys["corpus"]:
         yield "the corpus"
-    if not _is_same_base(version, made, told.model, training.seed):
+    if not _is_same_base(version, recorded, parameters.model, training.seed):
         yield "the base model"
-    if tokens_key(made.corpus_sha256, made.base_sha256, told.tokens, training) != made.keys["tokens"]:
-        yield "the cutting into tokens"
-    if weights_key(made.tokens_sha256, made.base_sha256, training) != made.keys["weights"]:
+    if tokens_key(recorded.corpus_sha256, recorded.base_sha256, parameters.tokens, training) != recorded.keys["tokens"]:
+        yield "the tokenization"
+    if weights_key(recorded.tokens_sha256, recorded.base_sha256, training) != recorded.keys["weights"]:
         yield "the training"
-    if samples_key(made.weights_sha256, made.corpus_sha256, told.sampling) != made.keys["samples"]:
+    if samples_key(recorded.weights_sha256, recorded.corpus_sha256, parameters.sampling) != recorded.keys["samples"]:
         yield "the sampling"
-    if gate_key(told.release) != made.keys["gate"]:
+    if gate_key(parameters.release) != recorded.keys["gate"]:
         yield "the gate"
 
 
-class _Stated:
-    """Keys and digests that a release states."""
+@dataclass(frozen=True)
+class _Recorded:
+    """Keys and digests in the `release.json` of a release."""
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        self.keys: dict[str, str | None] = {
-            name: facts["keys"][name] for name in ("corpus", "base", "tokens", "weights", "samples", "gate")
-        }
-        self.corpus_sha256: str = facts["corpus"]["sha256"]
-        self.tokens_sha256: str = facts["tokens"]["sha256"]
-        self.base_sha256: str = facts["base_model_sha256"]
-        self.weights_sha256: str = facts["weights_sha256"]
+    keys: Mapping[str, str | None]
+    corpus_sha256: str
+    tokens_sha256: str
+    base_sha256: str
+    weights_sha256: str
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any]) -> "_Recorded":
+        """Raises KeyError or TypeError where the facts are incomplete."""
+        return cls(
+            keys={name: facts["keys"][name] for name in ("corpus", "base", "tokens", "weights", "samples", "gate")},
+            corpus_sha256=facts["corpus"]["sha256"],
+            tokens_sha256=facts["tokens"]["sha256"],
+            base_sha256=facts["base_model_sha256"],
+            weights_sha256=facts["weights_sha256"],
+        )
 
 
-def _is_same_base(version: str, made: _Stated, model: ModelParameters, seed: int) -> bool:
-    key = base_key(made.corpus_sha256, model, seed) if model.name in SCRATCH_PRESETS else None
-    if key is not None or made.keys["base"] is not None:
-        return key == made.keys["base"]
-    return model_digest(model) in {made.base_sha256, version}
+def _is_same_base(version: str, recorded: _Recorded, model: ModelParameters, seed: int) -> bool:
+    key = base_key(recorded.corpus_sha256, model, seed) if model.name in SCRATCH_PRESETS else None
+    if key is not None or recorded.keys["base"] is not None:
+        return key == recorded.keys["base"]
+    return model_digest(model) in {recorded.base_sha256, version}

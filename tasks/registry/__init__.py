@@ -1,5 +1,5 @@
-"""What can be done with releases once they are published, and what is answered.
+"""Registry: finds published releases and works with them (list, promote, roll back, fetch, verify, prune).
 
-What comes in: a verb and the name of a release. What it leaves: an answer, as text, Markdown or JSON. Prefect is not
-imported here.
+What comes in: the name of a release. What it leaves: an answer, as text, Markdown or JSON. Prefect is not imported
+here.
 """

@@ -1,6 +1,6 @@
-"""Finds releases in the object store: where a run publishes them, and the version that a person names.
+"""Locates releases: opens the store of a destination, resolves a reference to a version, and fetches it.
 
-Nothing here imports Prefect: `python flows/release.py` would take two seconds longer.
+Prefect is not imported: `python flows/release.py` would take two seconds longer.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,15 +21,20 @@ CHAMPION = "champion"
 
 
 def latest(release: ReleaseParameters) -> str:
-    """The reference of the newest release of a name: `data/store/spinneret@latest`."""
-    return f"{release.destination.rstrip('/')}/{release.name}@{LATEST}"
+    """The reference of the newest release: `data/store/spinneret@latest`."""
+    return release_uri(release, LATEST)
+
+
+def release_uri(release: ReleaseParameters, selector: str) -> str:
+    """The reference of a release at an alias or version: `data/store/spinneret@champion`."""
+    return f"{release.destination.rstrip('/')}/{release.name}@{selector}"
 
 
 @contextmanager
 def open_releases(
     release: ReleaseParameters, *, must_exist: bool = False, on_wait: Callable[[str], None] | None = None
 ) -> Iterator["Store"]:
-    """The store at `release.destination` while the block runs; a folder is made unless it `must_exist`.
+    """The store at `release.destination` while the block runs; a folder is created unless it `must_exist`.
 
     `on_wait` is called with a sentence where a folder is in use and has to be waited for.
 
@@ -40,38 +45,40 @@ def open_releases(
     from tasks.storage.destination import open_store, parse_destination
 
     destination = parse_destination(place_of(release.destination))
-    with open_store(destination, must_exist=must_exist, tell=on_wait) as store:
+    with open_store(destination, must_exist=must_exist, on_wait=on_wait) as store:
         yield store
 
 
 def fetch_release(reference: str) -> "Fetched":
     """Fetch `FOLDER/name@latest` or `s3://bucket/prefix/name@latest` into the data folder, verified.
 
-    InputError where there is no such release, UnavailableError where the store does not answer.
+    Raises:
+        InputError: there is no such release, or it is damaged.
+        UnavailableError: the store does not answer.
     """
-    with _resolved(reference) as (store, name, version):
+    with _resolve(reference) as (store, name, version):
         return fetch_version(store, name, version)
 
 
 def find_version(reference: str) -> str:
-    """The version that such a reference names now; errors as of `fetch_release`."""
-    with _resolved(reference) as (_, _, version):
+    """The version that a reference names now; raises as `fetch_release`."""
+    with _resolve(reference) as (_, _, version):
         return version
 
 
 def fetch_version(store: "Store", name: str, version: str) -> "Fetched":
-    """Fetch one version from an open store into the data folder, verified; errors as of `fetch_release`."""
+    """Fetch one version from an open store into the data folder, verified; raises as `fetch_release`."""
     from tasks.storage.fetch import fetch
 
     return fetch(store, name, version, settings().data / "releases" / version, replace=True)
 
 
 @contextmanager
-def _resolved(reference: str) -> Iterator[tuple["Store", str, str]]:
-    """The open store, the name and the version that a reference names."""
+def _resolve(reference: str) -> Iterator[tuple["Store", str, str]]:
+    """The open store, the name and the version of a reference."""
     from tasks.storage.destination import parse_reference
     from tasks.storage.fetch import resolve
 
-    found = parse_reference(reference)
-    with open_releases(ReleaseParameters(destination=str(found.destination)), must_exist=True) as store:
-        yield store, found.name, resolve(store, found.name, found.selector)
+    parsed = parse_reference(reference)
+    with open_releases(ReleaseParameters(destination=str(parsed.destination)), must_exist=True) as store:
+        yield store, parsed.name, resolve(store, parsed.name, parsed.selector)

@@ -1,8 +1,7 @@
-"""Registry: what can be done with releases once they are published. No server is asked but the object store.
+"""Verbs: list, show, promote, roll back, fetch, verify and prune releases; plain functions that ask only the store.
 
-What comes in: a release as a person names it (`latest`, `champion`, the first digits of a version, NAME@ALIAS, or
-DESTINATION/NAME@ALIAS) and where releases are. What it leaves: an answer. Flows and the command `python
-flows/release.py` are made of these functions, so nothing here imports Prefect: that alone takes two seconds.
+A release is an alias (`latest`, `champion`), a version or its first digits, NAME@ALIAS or DESTINATION/NAME@ALIAS.
+`flows/release.py` makes commands and flows of these functions. Prefect is not imported: that alone takes two seconds.
 """
 
 from contextlib import AbstractContextManager
@@ -13,130 +12,113 @@ from pydantic import Field
 
 from tasks.observability.progress import transfer_bar
 from tasks.parameters import ReleaseParameters
-from tasks.registry.locate import CHAMPION, open_releases
-from tasks.registry.registry_answers import (
-    Aborted,
-    FetchedTo,
-    ListedAlias,
-    ListedVersion,
-    Listing,
-    Moved,
-    PrunedAway,
-    Shown,
-    Verified,
+from tasks.registry.answers import (
+    AbortResult,
+    AliasEntry,
+    FetchResult,
+    ListResult,
+    MoveResult,
+    PruneResult,
+    ShowResult,
+    VerifyResult,
+    VersionEntry,
 )
+from tasks.registry.locate import CHAMPION, open_releases, release_uri
 from tasks.settings import place_of
 
 if TYPE_CHECKING:
+    from tasks.storage.aliases import Alias
+    from tasks.storage.inventory import Version
     from tasks.storage.store import Store
-    from tasks.storage.survey import Version
 
 
-def list_releases(*, release: ReleaseParameters = ReleaseParameters()) -> Listing:
+def list_releases(*, release: ReleaseParameters = ReleaseParameters()) -> ListResult:
     """List versions and aliases of a release, the newest version first.
 
     Args:
-        release: Where releases are, and which one.
+        release: Destination and name.
     """
-    from tasks.storage.survey import survey
+    from tasks.storage.inventory import list_versions
     from tasks.storage.versions import release_names
 
     with _open(release) as store:
-        found = survey(store, release.name)
-        return Listing(
+        found = list_versions(store, release.name)
+        return ListResult(
             destination=release.destination,
             name=release.name,
-            versions=tuple(map(_listed, found.versions)),
-            aliases=tuple(
-                ListedAlias(
-                    alias=name,
-                    version=said.version,
-                    previous=said.previous,
-                    seq=said.seq,
-                    published_at=said.published_at,
-                )
-                for name, said in found.aliases.items()
-            ),
+            versions=tuple(map(_version_entry, found.versions)),
+            aliases=tuple(_alias_entry(name, alias) for name, alias in found.aliases.items()),
             other_names=tuple(one for one in release_names(store) if one != release.name),
             incomplete=len(found.incomplete),
         )
 
 
-def show(version: str = "latest", *, release: ReleaseParameters = ReleaseParameters()) -> Shown:
-    """Show one version: its files and what it states of itself.
+def show(version: str = "latest", *, release: ReleaseParameters = ReleaseParameters()) -> ShowResult:
+    """Show one version: its files and facts.
 
     Args:
         version: An alias, a version or its first digits, NAME@ALIAS or DESTINATION/NAME@ALIAS.
-        release: Where releases are, and which one.
+        release: Destination and name.
     """
     from tasks.storage.fetch import read_manifest, resolve
-    from tasks.storage.survey import look
+    from tasks.storage.inventory import read_version
 
-    place, selector = _find(version, release)
-    with _open(place) as store:
-        found = look(store, place.name, resolve(store, place.name, selector))
-        manifest = read_manifest(store, place.name, found.version)
+    release, selector = _parse_selector(version, release)
+    with _open(release) as store:
+        found = read_version(store, release.name, resolve(store, release.name, selector))
+        manifest = read_manifest(store, release.name, found.version)
     files = {path: (entry.size, entry.sha256) for path, entry in manifest.files.items()}
-    uri = f"{place.destination.rstrip('/')}/{place.name}@{found.version}"
-    return Shown(uri=uri, version=_listed(found), files=files)
+    return ShowResult(uri=release_uri(release, found.version), version=_version_entry(found), files=files)
 
 
-def promote(version: str, *, alias: str = CHAMPION, release: ReleaseParameters = ReleaseParameters()) -> Moved:
-    """Let an alias name a version.
+def promote(version: str, *, alias: str = CHAMPION, release: ReleaseParameters = ReleaseParameters()) -> MoveResult:
+    """Make an alias name a version.
 
     Args:
         version: An alias, a version or its first digits, NAME@ALIAS or DESTINATION/NAME@ALIAS.
         alias: The alias to move.
-        release: Where releases are, and which one.
+        release: Destination and name.
     """
     from tasks.storage.aliases import read_alias
     from tasks.storage.fetch import read_manifest, resolve
     from tasks.storage.promotion import promote as move
 
-    place, selector = _find(version, release)
-    with _open(place) as store:
-        before = read_alias(store, place.name, alias)
-        manifest = read_manifest(store, place.name, resolve(store, place.name, selector))
-        said = move(store, manifest, alias)
-    return Moved(
-        name=place.name,
-        alias=alias,
-        version=said.version,
-        previous=said.previous,
-        seq=said.seq,
-        moved=before is None or before.seq != said.seq,
-    )
+    release, selector = _parse_selector(version, release)
+    with _open(release) as store:
+        before = read_alias(store, release.name, alias)
+        manifest = read_manifest(store, release.name, resolve(store, release.name, selector))
+        after = move(store, manifest, alias)
+    return _move_result(release.name, alias, after, moved=before is None or before.seq != after.seq)
 
 
-def rollback(*, alias: str = CHAMPION, release: ReleaseParameters = ReleaseParameters()) -> Moved:
-    """Let an alias name the version that it named before; again, the one before that.
+def rollback(*, alias: str = CHAMPION, release: ReleaseParameters = ReleaseParameters()) -> MoveResult:
+    """Make an alias name the version that it named before; called again, the one before that.
 
     Args:
         alias: The alias to roll back.
-        release: Where releases are, and which one.
+        release: Destination and name.
     """
-    from tasks.storage.promotion import go_back
+    from tasks.storage.promotion import roll_back
 
     with _open(release) as store:
-        said = go_back(store, release.name, alias)
-    return Moved(name=release.name, alias=alias, version=said.version, previous=said.previous, seq=said.seq, moved=True)
+        return _move_result(release.name, alias, roll_back(store, release.name, alias), moved=True)
 
 
-def fetch(version: str, folder: Path, *, release: ReleaseParameters = ReleaseParameters()) -> FetchedTo:
+def fetch(version: str, folder: Path, *, release: ReleaseParameters = ReleaseParameters()) -> FetchResult:
     """Fetch a release into a folder: whole and verified, or not at all.
 
     Args:
         version: An alias, a version or its first digits, NAME@ALIAS or DESTINATION/NAME@ALIAS.
-        folder: Where it shall lie; a folder that holds something else is refused.
-        release: Where releases are, and which one.
+        folder: The folder to write; one that holds something else is refused.
+        release: Destination and name.
     """
-    from tasks.storage.fetch import fetch as bring
+    from tasks.storage.fetch import fetch as fetch_folder
 
-    place, selector = _find(version, release)
-    with _open(place) as store, transfer_bar("fetching") as told:
-        fetched = bring(store, place.name, selector, folder.expanduser(), on_progress=told)
-    return FetchedTo(
-        name=place.name,
+    release, selector = _parse_selector(version, release)
+    with _open(release) as store, transfer_bar("fetching") as on_progress:
+        fetched = fetch_folder(store, release.name, selector, folder.expanduser(), on_progress=on_progress)
+    return FetchResult(
+        name=release.name,
         version=fetched.version,
         folder=str(fetched.folder),
         files=fetched.files,
@@ -145,21 +127,21 @@ def fetch(version: str, folder: Path, *, release: ReleaseParameters = ReleasePar
     )
 
 
-def verify(version: str = "latest", *, release: ReleaseParameters = ReleaseParameters()) -> Verified:
-    """Read every byte of a release where it lies, and compare all hashes; what is damaged is an error.
+def verify(version: str = "latest", *, release: ReleaseParameters = ReleaseParameters()) -> VerifyResult:
+    """Read every byte of a release in the store and compare all hashes; a damaged file is an error.
 
     Args:
         version: An alias, a version or its first digits, NAME@ALIAS or DESTINATION/NAME@ALIAS.
-        release: Where releases are, and which one.
+        release: Destination and name.
     """
     from tasks.storage.fetch import read_manifest, resolve
-    from tasks.storage.verify import verify as check
+    from tasks.storage.verify import verify as verify_files
 
-    place, selector = _find(version, release)
-    with _open(place) as store, transfer_bar("verifying") as told:
-        manifest = read_manifest(store, place.name, resolve(store, place.name, selector))
-        check(store, manifest, told)
-    return Verified(name=place.name, version=manifest.version, files=len(manifest.files), bytes=manifest.size)
+    release, selector = _parse_selector(version, release)
+    with _open(release) as store, transfer_bar("verifying") as on_progress:
+        manifest = read_manifest(store, release.name, resolve(store, release.name, selector))
+        verify_files(store, manifest, on_progress)
+    return VerifyResult(name=release.name, version=manifest.version, files=len(manifest.files), bytes=manifest.size)
 
 
 def prune(
@@ -167,25 +149,25 @@ def prune(
     keep: Annotated[int, Field(ge=1)] = 10,
     dry_run: bool = True,
     release: ReleaseParameters = ReleaseParameters(),
-) -> PrunedAway:
+) -> PruneResult:
     """Delete old versions; never one that an alias names or would go back to, or that is younger than 24 hours.
 
-    Copies of stage folders that machines shared (`finetune_on`) go, too, once they are as old.
+    Copies of stage folders that machines shared (`finetune_on`) are deleted at the same age.
 
     Args:
         keep: How many of the newest versions stay in any case.
-        dry_run: Only say what would be deleted.
-        release: Where releases are, and which one.
+        dry_run: Only print what would be deleted.
+        release: Destination and name.
     """
-    from tasks.storage.prune import prune as remove
+    from tasks.storage.prune import prune as prune_versions
 
     with _open(release) as store:
-        pruned = remove(store, release.name, keep, dry_run=dry_run)
-    return PrunedAway(
+        pruned = prune_versions(store, release.name, keep, dry_run=dry_run)
+    return PruneResult(
         name=release.name,
         dry_run=dry_run,
         kept=pruned.kept,
-        versions=tuple(map(_listed, pruned.versions)),
+        versions=tuple(map(_version_entry, pruned.versions)),
         leftovers=pruned.leftovers,
         stages=pruned.stages,
     )
@@ -196,19 +178,19 @@ def abort_stale(
     older_than_hours: Annotated[float, Field(ge=0)] = 24.0,
     dry_run: bool = False,
     release: ReleaseParameters = ReleaseParameters(),
-) -> Aborted:
-    """Abort uploads that a killed publisher left unfinished: nobody sees them, and they are paid for.
+) -> AbortResult:
+    """Abort uploads that a killed publisher left unfinished: they are invisible, but the store charges for them.
 
     Args:
-        older_than_hours: Younger ones may still be going on.
-        dry_run: Only say what would be aborted.
-        release: Where releases are, and which one.
+        older_than_hours: Younger uploads may still be running.
+        dry_run: Only print what would be aborted.
+        release: Destination and name.
     """
-    from tasks.storage.uploads import abort_stale as abort
+    from tasks.storage.uploads import abort_stale as abort_uploads
 
     with _open(release) as store:
-        uploads = abort(store, release.name, older_than_hours, dry_run=dry_run)
-    return Aborted(
+        uploads = abort_uploads(store, release.name, older_than_hours, dry_run=dry_run)
+    return AbortResult(
         name=release.name,
         dry_run=dry_run,
         older_than_hours=older_than_hours,
@@ -220,18 +202,41 @@ def _open(release: ReleaseParameters) -> AbstractContextManager["Store"]:
     return open_releases(release, must_exist=True, on_wait=print)
 
 
-def _find(text: str, release: ReleaseParameters) -> tuple[ReleaseParameters, str]:
-    """Where the release is that a person named, and its alias or version."""
+def _parse_selector(text: str, release: ReleaseParameters) -> tuple[ReleaseParameters, str]:
+    """Destination and name of the release that `text` names (by default `release`), and the alias or version."""
     from tasks.storage.destination import parse_reference
 
     if "/" in text:
         parse_reference(place_of(text))
-        where, _, selector = text.rpartition("@")
-        destination, _, name = where.rpartition("/")
+        path, _, selector = text.rpartition("@")
+        destination, _, name = path.rpartition("/")
         return ReleaseParameters(destination=destination or "/", name=name), selector
     name, at, selector = text.rpartition("@")
     return (release.model_copy(update={"name": name}) if at else release), selector
 
 
-def _listed(found: "Version") -> ListedVersion:
-    return ListedVersion(**{**vars(found), "facts": dict(found.facts)})
+def _version_entry(version: "Version") -> VersionEntry:
+    return VersionEntry(
+        version=version.version,
+        published_at=version.published_at,
+        bytes=version.bytes,
+        files=version.files,
+        aliases=version.aliases,
+        facts=dict(version.facts),
+    )
+
+
+def _alias_entry(name: str, alias: "Alias") -> AliasEntry:
+    return AliasEntry(
+        alias=name,
+        version=alias.version,
+        previous=alias.previous,
+        seq=alias.seq,
+        published_at=alias.published_at,
+    )
+
+
+def _move_result(name: str, alias: str, state: "Alias", *, moved: bool) -> MoveResult:
+    return MoveResult(
+        name=name, alias=alias, version=state.version, previous=state.previous, seq=state.seq, moved=moved
+    )

@@ -1,15 +1,11 @@
-"""The S3 client that every server understands.
+"""The S3 client, with settings that every server accepts and retries that outlast a restart of the server.
 
-What comes in: boto3's own chain of credentials and AWS_ENDPOINT_URL_S3, or the endpoint of an embedded server. What it
-leaves: a client with the settings that five different servers accept. boto3's defaults do not: they add checksum
-trailers that rclone, Ceph and Swift refuse. Instead each upload carries Content-MD5, the one integrity header that all
-of them enforce.
+boto3's defaults add checksum trailers that rclone, Ceph and Swift refuse. Instead each upload carries Content-MD5, the
+one integrity header that all of them enforce. A transient failure is retried: six attempts within 9 to 18 seconds,
+where botocore itself gives up within 2 seconds, and at once after a BadDigest.
 
-What fails in passing is sent again, six times within 9 to 18 seconds, so that a restart of the server and some seconds
-of throttling are outlasted. botocore by itself gives up within 2 seconds, and at once after a BadDigest.
-
-Secrets stay where they are: botocore at DEBUG prints session tokens, so its loggers are held at WARNING; TLS is
-verified; plain http leaves this machine only with SPINNERET_ALLOW_HTTP=1.
+botocore logs session tokens at DEBUG, so its loggers are kept at WARNING. TLS is verified; plain http to another
+machine needs SPINNERET_ALLOW_HTTP=1.
 """
 
 import base64
@@ -33,22 +29,22 @@ from botocore.loaders import Loader
 
 from tasks.errors import InputError
 from tasks.storage.embedded_server import Endpoint
-from tasks.storage.failures import error_code, explained, http_status, is_missing
+from tasks.storage.failures import error_code, explain_errors, http_status, is_missing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ATTEMPTS = 6
 _PAUSE_S = 0.2
-"""Before the second attempt; three times as long before each one after it, up to _LONGEST_PAUSE_S."""
+"""Before the second attempt; tripled before each further one, up to _LONGEST_PAUSE_S."""
 _LONGEST_PAUSE_S = 10
-_PASSING = {429, 500, 502, 503, 504}
+_TRANSIENT = {429, 500, 502, 503, 504}
 _HASHED_OPERATIONS = ("PutObject", "UploadPart", "DeleteObjects")
-_LOUD_LOGGERS = ("botocore", "boto3", "s3transfer", "urllib3")
+_LEAKING_LOGGERS = ("botocore", "boto3", "s3transfer", "urllib3")
 
 
 def connect_to_embedded(endpoint: Endpoint) -> "S3Client":
-    """A client of an embedded server; nothing of the user's AWS settings or proxies is read."""
+    """A client of an embedded server, independent of the user's AWS settings and proxies."""
     nothing = {
         "profile": (None, None, None, None),
         "config_file": (None, None, os.devnull, None),
@@ -58,33 +54,33 @@ def connect_to_embedded(endpoint: Endpoint) -> "S3Client":
         endpoint.access_key_id,
         endpoint.secret_access_key,
         region_name="us-east-1",
-        botocore_session=_informed(botocore.session.Session(nothing)),
+        botocore_session=_with_shared_loader(botocore.session.Session(nothing)),
     )
     return _client(session, endpoint.url)
 
 
 def connect_to_remote(bucket: str, key: str) -> "S3Client":
-    """A client by boto3's own chain, after one quick GET of `key`, which need not exist, has found `bucket`.
+    """A client with boto3's own credentials, after a quick GET of `key`, which need not exist, has reached `bucket`.
 
-    The quick look has two attempts, so that an endpoint that does not answer is known within 15 seconds; the client
-    that is returned has six.
+    The quick GET has two attempts, so that an endpoint that does not answer is noticed within 15 seconds; the returned
+    client has six.
 
     Raises:
         InputError: no or wrong credentials, no such bucket, or an endpoint that may not be used.
         UnavailableError: the endpoint does not answer.
     """
-    place, endpoint = f"s3://{bucket}", configured_endpoint()
-    with explained(place, endpoint or "AWS"):
-        session = boto3.Session(botocore_session=_informed(botocore.session.Session()))
+    endpoint = configured_endpoint()
+    with explain_errors(f"s3://{bucket}", endpoint or "AWS"):
+        session = boto3.Session(botocore_session=_with_shared_loader(botocore.session.Session()))
         quick = _client(session, endpoint, attempts=2, connect_s=4, read_s=5)
         with contextlib.closing(quick):
             _refuse_plain_http(quick.meta.endpoint_url)
-            _look(quick, bucket, key)
+            _check_access(quick, bucket, key)
         return _client(session, endpoint)
 
 
 def configured_endpoint() -> str | None:
-    """AWS_ENDPOINT_URL_S3, or AWS_ENDPOINT_URL; None means that boto3 decides (a profile's endpoint, or AWS)."""
+    """AWS_ENDPOINT_URL_S3, or AWS_ENDPOINT_URL; if None, boto3 decides (the endpoint of the profile, or AWS)."""
     for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         url = os.environ.get(variable)
         if url:
@@ -94,8 +90,8 @@ def configured_endpoint() -> str | None:
     return None
 
 
-def _informed(session: botocore.session.Session) -> botocore.session.Session:
-    """The same session with what botocore knows of S3 read already: each would read it anew, in 0.1 to 0.3 s."""
+def _with_shared_loader(session: botocore.session.Session) -> botocore.session.Session:
+    """Let sessions share one loader of botocore's data about S3, which takes 0.1 to 0.3 s to read."""
     session.register_component("data_loader", _loader())
     return session
 
@@ -108,7 +104,7 @@ def _loader() -> Loader:
 def _client(
     session: boto3.Session, endpoint: str | None, *, attempts: int = ATTEMPTS, connect_s: float = 10, read_s: float = 60
 ) -> "S3Client":
-    for name in _LOUD_LOGGERS:
+    for name in _LEAKING_LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(max(logging.WARNING, logger.level))
     client = session.client(
@@ -138,12 +134,12 @@ def _config(endpoint: str | None, attempts: int, connect_s: float, read_s: float
     )
 
 
-def _look(client: "S3Client", bucket: str, key: str) -> None:
-    """Raise what a GET says about endpoint, credentials and bucket; whether `key` is there does not matter."""
+def _check_access(client: "S3Client", bucket: str, key: str) -> None:
+    """Raise the error of a GET about endpoint, credentials or bucket; `key` need not exist."""
     try:
         client.get_object(Bucket=bucket, Key=key)["Body"].close()
     except ClientError as error:
-        # Without s3:ListBucket a missing key is AccessDenied, too: the work itself will tell.
+        # Without s3:ListBucket a missing key is AccessDenied too.
         if not is_missing(error) and (http_status(error), error_code(error)) != (403, "AccessDenied"):
             raise
 
@@ -166,7 +162,7 @@ def _is_loopback(url: str) -> bool:
 
 
 def _add_content_md5(params: dict[str, Any], **_: object) -> None:
-    """Before a call: the digest of exactly the bytes that will be sent, unless it is known already."""
+    """Before a call: add the MD5 of the bytes to send, unless the caller has set it."""
     if "Content-MD5" in params["headers"]:
         return
     body: bytes | bytearray | IO[bytes] = params["body"] or b""
@@ -189,12 +185,12 @@ def _pause(
     limit: int,
     **_: object,
 ) -> Any:
-    """After a call: seconds to wait before sending again what failed in passing; None leaves it to botocore."""
+    """After a call: seconds to wait before the retry of a transient failure; None leaves it to botocore."""
     if response is None:
         lost = isinstance(caught_exception, NoConnectionError | HTTPClientError)
-        passing = lost and not isinstance(caught_exception, SSLError)
+        transient = lost and not isinstance(caught_exception, SSLError)
     else:
-        passing = response[0].status_code in _PASSING or response[1].get("Error", {}).get("Code") == "BadDigest"
-    if not passing or attempts >= limit:
+        transient = response[0].status_code in _TRANSIENT or response[1].get("Error", {}).get("Code") == "BadDigest"
+    if not transient or attempts >= limit:
         return None
     return random.uniform(0.5, 1) * min(_PAUSE_S * 3 ** (attempts - 1), _LONGEST_PAUSE_S)  # noqa: S311 not for secrets

@@ -1,9 +1,7 @@
-"""Conditional PUTs: whether a store has them, found out by trying.
+"""Finds out whether a store has conditional PUTs, by trying them once per process on an object made for it.
 
-What comes in: an open store. What it leaves: what it does with `If-None-Match: *` (write where nothing is) and with
-`If-Match` (write only over what was read). Some stores refuse as they should (412), some do not know the headers (400,
-501), and some ignore them and overwrite. Nothing but trying tells, so it is tried on an object made for it, which is
-removed again; the answer holds for the process.
+Some stores refuse as they should (412), some do not know `If-None-Match: *` and `If-Match` (400, 501), and some ignore
+them and overwrite.
 """
 
 import contextlib
@@ -18,53 +16,52 @@ from tasks.storage.failures import http_status
 if TYPE_CHECKING:
     from tasks.storage.store import Store
 
-Spelling = Callable[[str], str]
-"""How an ETag must be written in `If-Match`."""
+EtagFormat = Callable[[str], str]
+"""Formats an ETag for `If-Match`."""
 
-_SPELLINGS: tuple[Spelling, ...] = (str, lambda etag: etag.strip('"'))
-"""As it was read, with its quotes; Ceph wants it without."""
-_NO_OBJECT_HAS = '"00000000000000000000000000000000"'
+_ETAG_FORMATS: tuple[EtagFormat, ...] = (str, lambda etag: etag.strip('"'))
+"""With quotes, as it was read; Ceph needs it without."""
+_UNUSED_ETAG = '"00000000000000000000000000000000"'
 _DONE = 200
 _REFUSED = 412
 _UNKNOWN = {400, 405, 501}
 
+_found: dict[tuple[str, str], EtagFormat | None] = {}
+"""Endpoint and bucket → format."""
 
-_found: dict[tuple[str, str], Spelling | None] = {}
-"""Endpoint and bucket → what was found."""
 
+def find_etag_format(store: "Store", name: str) -> EtagFormat | None:
+    """The format of an ETag in `If-Match`; None where the store has no conditional PUT.
 
-def find_spelling(store: "Store", name: str) -> Spelling | None:
-    """How to write an ETag for a PUT that replaces it and nothing else; None where the store has no such PUT.
-
-    What is tried lies below the release `name` for a moment.
+    The first call in a process tests the store with an object below the release `name`, and removes it.
     """
-    place = (store.client.meta.endpoint_url, store.bucket)
-    if place not in _found:
-        _found[place] = _try(store, store.key(name, "probes", f"{uuid.uuid4().hex}.json"))
-    return _found[place]
+    bucket = (store.client.meta.endpoint_url, store.bucket)
+    if bucket not in _found:
+        _found[bucket] = _try(store, store.key(name, "probes", f"{uuid.uuid4().hex}.json"))
+    return _found[bucket]
 
 
-def _try(store: "Store", key: str) -> Spelling | None:
+def _try(store: "Store", key: str) -> EtagFormat | None:
     try:
         first, second = _put(store, key, IfNoneMatch="*"), _put(store, key, IfNoneMatch="*")
-        # A first one that is refused was sent twice: the store had it already and its acknowledgement got lost.
+        # The first is refused if it was sent twice because its response was lost.
         if first not in (_DONE, _REFUSED) or second != _REFUSED:
             return None
-        return next((spelling for spelling in _SPELLINGS if _replaces(store, key, spelling)), None)
+        return next((etag_format for etag_format in _ETAG_FORMATS if _replaces(store, key, etag_format)), None)
     finally:
-        with contextlib.suppress(ClientError, BotoCoreError):  # who may not delete leaves a few bytes
+        with contextlib.suppress(ClientError, BotoCoreError):  # without the permission a few bytes stay
             store.client.delete_object(Bucket=store.bucket, Key=key)
 
 
-def _replaces(store: "Store", key: str, spelling: Spelling) -> bool:
-    """Whether the right ETag is let through and a wrong one is not."""
+def _replaces(store: "Store", key: str, etag_format: EtagFormat) -> bool:
+    """Whether the right ETag is accepted and a wrong one is refused."""
     etag = store.client.head_object(Bucket=store.bucket, Key=key)["ETag"]
-    right = _put(store, key, IfMatch=spelling(etag)) == _DONE
-    return right and _put(store, key, IfMatch=spelling(_NO_OBJECT_HAS)) == _REFUSED
+    right = _put(store, key, IfMatch=etag_format(etag)) == _DONE
+    return right and _put(store, key, IfMatch=etag_format(_UNUSED_ETAG)) == _REFUSED
 
 
 def _put(store: "Store", key: str, **condition: Any) -> int:
-    """The status of the answer; what is neither done nor a refusal nor ignorance is raised."""
+    """The HTTP status; errors other than a refusal or an unknown header are raised."""
     try:
         store.client.put_object(Bucket=store.bucket, Key=key, Body=b"{}", **condition)
     except ClientError as error:

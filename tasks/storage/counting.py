@@ -1,14 +1,14 @@
-"""Counting bytes that several threads move."""
+"""Counts the bytes that several threads transfer."""
 
 from collections.abc import Callable
 from threading import Lock
 
 Progress = Callable[[int, int], None]
-"""Told bytes done and bytes in all, one call at a time but from several threads."""
+"""Called with bytes done and bytes in total, one call at a time but from several threads."""
 
 
 def counter(total: int, on_progress: Progress | None) -> Callable[[int], None]:
-    """A function that adds up bytes (less than none: what is sent again) and tells of them."""
+    """A function that adds up bytes and reports them; a negative number will be transferred again."""
     done, lock = 0, Lock()
 
     def count(more: int) -> None:

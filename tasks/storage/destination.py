@@ -1,8 +1,7 @@
-"""Where releases go, and how one release is named.
+"""Parses destinations (a folder, or `s3://bucket/prefix`) and release references, and opens their store.
 
-What comes in: `release.destination` (a folder, or `s3://bucket/prefix`) or a reference (`DESTINATION/name@alias`, or
-`@version`). What it leaves: a Destination, a ReleaseReference, or an open Store. A folder is served by the embedded
-server while the store is open; `s3://` goes to boto3's own credentials and AWS_ENDPOINT_URL_S3, never to that server.
+A folder is served by the embedded server while its store is open; `s3://` uses boto3's own credentials and
+AWS_ENDPOINT_URL_S3, never that server.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ _SCHEME = "s3://"
 
 @dataclass(frozen=True)
 class Destination:
-    """A place for releases: a folder on this machine, or a bucket and prefix of an object store."""
+    """Where releases are: a folder on this machine, or a bucket and prefix of an object store."""
 
     folder: Path | None
     bucket: str
@@ -37,7 +36,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class ReleaseReference:
-    """One release: where, which name, and which alias or version of it."""
+    """One release: its destination, its name, and an alias or version of it."""
 
     destination: Destination
     name: str
@@ -51,7 +50,7 @@ def parse_destination(text: str) -> Destination:
     """Read a folder path or `s3://bucket/prefix`; the prefix may be empty.
 
     Raises:
-        InputError: another scheme, an illegal bucket or prefix, an existing file, or nothing.
+        InputError: another scheme, an invalid bucket or prefix, an existing file, or an empty text.
     """
     if text.startswith(_SCHEME):
         bucket, _, prefix = text.removeprefix(_SCHEME).partition("/")
@@ -65,27 +64,27 @@ def parse_destination(text: str) -> Destination:
 
 
 def parse_reference(text: str) -> ReleaseReference:
-    """Read `s3://bucket/prefix/name@alias` or `FOLDER/name@alias`; a version may stand for the alias.
+    """Read `s3://bucket/prefix/name@alias` or `FOLDER/name@alias`, or either with a version.
 
     Raises:
         InputError: a part is missing or not allowed.
     """
-    place, at, selector = text.rpartition("@")
-    where, slash, name = place.rpartition("/")
-    if not at or not slash or where in ("s3:/", "s3:"):
-        raise InputError(f"{text!r} is no release: write FOLDER/name@latest or s3://bucket/prefix/name@latest")
+    path, at, selector = text.rpartition("@")
+    destination, slash, name = path.rpartition("/")
+    if not at or not slash or destination in ("s3:/", "s3:"):
+        raise InputError(f"{text!r} is not a release: write FOLDER/name@latest or s3://bucket/prefix/name@latest")
     if not is_version(selector):
         check_alias(selector)
-    return ReleaseReference(parse_destination(where or "/"), check_name(name), selector)
+    return ReleaseReference(parse_destination(destination or "/"), check_name(name), selector)
 
 
 @contextlib.contextmanager
 def open_store(
-    destination: Destination, *, must_exist: bool = False, tell: Callable[[str], None] | None = None
+    destination: Destination, *, must_exist: bool = False, on_wait: Callable[[str], None] | None = None
 ) -> "Iterator[Store]":
-    """A Store at `destination` while the block runs; a folder is made unless it `must_exist`.
+    """A Store at `destination` while the block runs; a folder is created unless it `must_exist`.
 
-    `tell` gets a sentence where a folder is in use and has to be waited for.
+    `on_wait` is called with a sentence where a folder is in use and has to be waited for.
 
     Raises:
         InputError: no such folder or bucket, no or wrong credentials, plain http to another machine.
@@ -94,13 +93,16 @@ def open_store(
     from tasks.storage.client import connect_to_embedded, connect_to_remote  # boto3: a quarter of a second
     from tasks.storage.store import Store
 
-    place, bucket, prefix = str(destination), destination.bucket, destination.prefix
+    location, bucket, prefix = str(destination), destination.bucket, destination.prefix
     folder = destination.folder
     if folder is None:
         with contextlib.closing(connect_to_remote(bucket, f"{prefix}/spinneret-look".lstrip("/"))) as client:
-            yield Store(client, bucket, prefix, place)
+            yield Store(client, bucket, prefix, location)
         return
     if must_exist and not (folder / LOCAL_BUCKET).is_dir():
-        raise InputError(f"{folder} holds no releases: name the folder that releases were published to")
-    with embedded_store(folder, tell=tell) as endpoint, contextlib.closing(connect_to_embedded(endpoint)) as client:
-        yield Store(client, bucket, prefix, place)
+        raise InputError(f"{folder} holds no releases: name a folder that releases were published to")
+    with (
+        embedded_store(folder, on_wait=on_wait) as endpoint,
+        contextlib.closing(connect_to_embedded(endpoint)) as client,
+    ):
+        yield Store(client, bucket, prefix, location)

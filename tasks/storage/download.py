@@ -1,8 +1,6 @@
-"""Bring the files of a release to the disk.
+"""Downloads the files of a release to a folder: whole, verified and flushed to disk, or not at all.
 
-What comes in: an open store, a validated manifest and the folder that shall hold its files. What it leaves: that
-folder, whole, verified and flushed to disk, or nothing. The files are written into a hidden folder `.part-...` beside
-it, each hashed while it is written, several at once, and one rename makes them visible.
+The files are written into a hidden folder `.part-...` beside the target, and one rename makes them visible.
 """
 
 import contextlib
@@ -18,46 +16,47 @@ from tasks.disk import NO_SPACE
 from tasks.errors import InputError
 from tasks.storage.counting import Progress, counter
 from tasks.storage.manifest import Manifest
-from tasks.storage.receiving import comes_in_parts, fetch_file
+from tasks.storage.receiving import fetch_file, is_multipart
 from tasks.storage.store import Store
-from tasks.storage.transfer_pool import Crew
+from tasks.storage.transfer_pool import TransferPool
 
 _STALE_S = 24 * 3600
 
 
 def download(store: Store, manifest: Manifest, target: Path, on_progress: Progress | None) -> None:
-    """Make `target` the files of `manifest`, in place of what was there; on any error it stays as it was.
+    """Make `target` a folder with exactly the files of `manifest`; on any error it stays as it was.
 
     Raises:
         InputError: an object is missing or has other bytes than stated, or the disk is too small.
         UnavailableError: the store does not answer.
     """
-    with _disk_full_explained(target, manifest), _part_folder(target, manifest) as part:
-        with store.explained(), Crew() as crew:
-            _fetch_files(store, manifest, part, crew, on_progress)
+    with _explain_full_disk(target, manifest), _part_folder(target, manifest) as part:
+        with store.explain_errors():
+            _fetch_files(store, manifest, part, on_progress)
         for folder in (part, *(entry for entry in part.rglob("*") if entry.is_dir())):
             _flush_folder(folder)
         _put_in_place(part, target)
 
 
-def _fetch_files(store: Store, manifest: Manifest, part: Path, crew: Crew, on_progress: Progress | None) -> None:
-    """Small files several at once, then large ones one after the other, each by several threads: memory has a bound."""
+def _fetch_files(store: Store, manifest: Manifest, part: Path, on_progress: Progress | None) -> None:
+    """Small files in parallel, then large ones one by one, each by several threads: this bounds the memory."""
     base, count = store.key(manifest.name, "versions", manifest.version), counter(manifest.size, on_progress)
 
     def fetch(path: str) -> None:
-        fetch_file(store, f"{base}/{path}", manifest.files[path], part / path, count, crew=crew)
+        fetch_file(store, f"{base}/{path}", manifest.files[path], part / path, count, pool=pool)
 
     for path in manifest.files:
         (part / path).parent.mkdir(parents=True, exist_ok=True)
-    crew.each_file(fetch, [path for path, stated in manifest.files.items() if not comes_in_parts(stated)])
-    for path, stated in manifest.files.items():
-        if comes_in_parts(stated):
+    large = [path for path, stated in manifest.files.items() if is_multipart(stated)]
+    with TransferPool() as pool:
+        list(pool.map(fetch, [path for path in manifest.files if path not in large]))
+        for path in large:
             fetch(path)
 
 
 @contextlib.contextmanager
 def _part_folder(target: Path, manifest: Manifest) -> Iterator[Path]:
-    """A new folder beside `target`, gone after the block unless renamed; day-old ones of killed fetches go too."""
+    """A new folder beside `target`, removed after the block unless renamed; those of fetches killed a day ago too."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for stale in target.parent.glob(f".part-{target.name}-*"):
         if time.time() - stale.stat().st_mtime > _STALE_S:
@@ -73,7 +72,7 @@ def _part_folder(target: Path, manifest: Manifest) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _disk_full_explained(target: Path, manifest: Manifest) -> Iterator[None]:
+def _explain_full_disk(target: Path, manifest: Manifest) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -87,7 +86,7 @@ def _disk_full_explained(target: Path, manifest: Manifest) -> Iterator[None]:
 
 
 def _put_in_place(part: Path, target: Path) -> None:
-    """Rename; what was there before is moved away first and deleted after, so that `target` is never half of each."""
+    """Rename; the old folder is moved away first and deleted last, so that `target` is never a mixture."""
     old = part.with_name(f"{part.name}-old")
     if target.exists():
         target.rename(old)

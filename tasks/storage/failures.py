@@ -1,7 +1,7 @@
-"""What a failed S3 call means for the person who can act.
+"""Explains a failed S3 call in one sentence.
 
-What comes in: an exception of botocore. What it leaves: one sentence, as InputError when trying again gives the same
-answer (credentials, permissions, bucket, TLS) and as UnavailableError when it may not (network, server, throttling).
+It is an InputError when a retry gives the same result (credentials, permissions, bucket, TLS), and an UnavailableError
+when it may not (network, server, throttling).
 """
 
 import contextlib
@@ -31,28 +31,28 @@ _CONFIGURATION = (
     botocore.ParamValidationError,
 )
 _REFUSED_KEY = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
-_PASSING = {
+_TRANSIENT = {
     *("SlowDown", "RequestTimeout", "OperationAborted", "InternalError", "ServiceUnavailable"),
-    *("BadDigest", "IncompleteBody", "MalformedXML", "InvalidPart"),  # what was spoilt on its way
-    "NoSuchUpload",  # rclone gives up an upload whole when one of its parts was spoilt
+    *("BadDigest", "IncompleteBody", "MalformedXML", "InvalidPart"),  # damaged on the network
+    "NoSuchUpload",  # rclone drops the whole upload after one damaged part
 }
 _MAX_SKEW_S = 900
 _KEYS_HELP = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
 @contextlib.contextmanager
-def explained(place: str, endpoint: str) -> Iterator[None]:
-    """Turn what botocore raises in the block into one sentence about `place` (s3://bucket/...) at `endpoint`.
+def explain_errors(location: str, endpoint: str) -> Iterator[None]:
+    """Turn what botocore raises in the block into one sentence about `location` (s3://bucket/...) at `endpoint`.
 
     Raises:
         InputError: trying again gives the same answer.
         UnavailableError: trying again can help.
     """
-    where = f"{place} at {endpoint}"
+    where = f"{location} at {endpoint}"
     try:
         yield
     except botocore.ClientError as error:
-        raise _answered(error, where) from error
+        raise _error(error, where) from error
     except _NO_CREDENTIALS as error:
         raise InputError(f"no credentials for {where} ({error}): {_KEYS_HELP}") from error
     except botocore.SSLError as error:
@@ -68,23 +68,23 @@ def explained(place: str, endpoint: str) -> Iterator[None]:
 
 
 def error_code(error: botocore.ClientError) -> str:
-    """The S3 code of an answer, such as NoSuchKey; an answer without a body has its HTTP status as code."""
+    """The S3 error code, such as NoSuchKey; a response without a body has its HTTP status as code."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def http_status(error: botocore.ClientError) -> int:
-    """The HTTP status of an answer, 0 if unknown."""
+    """The HTTP status, 0 if unknown."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def is_missing(error: botocore.ClientError) -> bool:
-    """Whether the answer says that the key is not there (and not that the bucket is not)."""
+    """Whether the key does not exist (as opposed to the bucket)."""
     return http_status(error) == 404 and error_code(error) != "NoSuchBucket"
 
 
-def _answered(error: botocore.ClientError, where: str) -> SpinneretError:
+def _error(error: botocore.ClientError, where: str) -> SpinneretError:
     code, status = error_code(error), http_status(error)
-    if status >= 500 or status == 429 or code in _PASSING:
+    if status >= 500 or status == 429 or code in _TRANSIENT:
         return UnavailableError(f"{where} could not do {error.operation_name} ({status} {code}): try again later")
     return InputError(_refusal(error, where))
 
@@ -94,7 +94,7 @@ def _refusal(error: botocore.ClientError, where: str) -> str:
     if code == "NoSuchBucket":
         return f"the bucket of {where} does not exist: create it there, or correct the destination"
     if code == "RequestTimeTooSkewed" or (status in (400, 403) and _clock_is_wrong(error)):
-        return f"{where} refused {operation}: the clock of this machine is wrong; set it right"
+        return f"{where} refused {operation}: the clock of this machine is wrong; correct it"
     if code in _REFUSED_KEY or status == 401:
         return f"{where} does not accept these credentials ({code}): {_KEYS_HELP}"
     if status == 403:
@@ -102,11 +102,11 @@ def _refusal(error: botocore.ClientError, where: str) -> str:
         return f"{where} refused {operation} (403 {code}): these credentials need {needed} there"
     if status in (301, 307) or code in ("PermanentRedirect", "AuthorizationHeaderMalformed"):
         return f"the bucket of {where} is in another region ({code}): set AWS_REGION"
-    return f"{where} did not accept {operation} ({status} {code}): {error}"
+    return f"{where} refused {operation} ({status} {code}): {error}"
 
 
 def _clock_is_wrong(error: botocore.ClientError) -> bool:
-    """By the time that the store says in each answer: stores give other codes for this, and to a HEAD none at all."""
+    """By the date of the response: stores use different codes for this, and none for a HEAD."""
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
         ahead = get_current_datetime(remove_tzinfo=False) - parsedate_to_datetime(headers.get("date", ""))

@@ -1,8 +1,7 @@
-"""Fetch a release into a folder, and trust no byte of it unseen.
+"""Fetches a release into a folder: whole, with the size and sha256 of every file verified, or not at all.
 
-What comes in: an open store, a name and an alias or version. What it leaves: a folder with exactly the files that the
-manifest states, each with the stated sha256, or nothing. The way is alias, version, manifest (whose sha256 must be the
-version), files into a hidden folder beside the target, rename. Nothing is listed on this way: a listing may be late.
+The order is alias, version, manifest (whose sha256 must be the version), files. Nothing is listed: a listing may be
+outdated.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from tasks.storage.versions import find_version, release_names
 
 @dataclass(frozen=True)
 class Fetched:
-    """A release on disk, verified; `downloaded_bytes` is 0 if the folder was complete before."""
+    """A verified release on disk; `downloaded_bytes` is 0 if the folder was complete before."""
 
     version: str
     folder: Path
@@ -31,9 +30,9 @@ class Fetched:
 
 
 def resolve(store: Store, name: str, selector: str) -> str:
-    """The version that an alias of `name` names, or that begins so; a version is its own answer.
+    """The version that `selector` means: an alias of `name`, a version, or the first digits of one.
 
-    Nothing is listed but for an abbreviated version.
+    Only abbreviated versions need a listing.
 
     Raises:
         InputError: there is no such alias or version, or the abbreviation fits several.
@@ -44,12 +43,12 @@ def resolve(store: Store, name: str, selector: str) -> str:
     alias = read_alias(store, name, selector)
     version = alias.version if alias else find_version(store, name, selector)
     if version is None:
-        raise InputError(f"{store.place} has no release {name}@{selector}: {_what_there_is(store, name)}")
+        raise InputError(f"{store.location} has no release {name}@{selector}: {_alternatives(store, name)}")
     return version
 
 
-def _what_there_is(store: Store, name: str) -> str:
-    """What to do where a release is not there; the aliases and the names that are."""
+def _alternatives(store: Store, name: str) -> str:
+    """The aliases or names that exist instead, and what to do."""
     if aliases := sorted(list_aliases(store, name)):
         return f"it has the aliases {', '.join(aliases)}"
     names = release_names(store)
@@ -61,12 +60,12 @@ def read_manifest(store: Store, name: str, version: str) -> Manifest:
     """The validated manifest of one version.
 
     Raises:
-        InputError: there is none, it is damaged, or it belongs to another release.
+        InputError: there is none, it is damaged, or it is of another release.
     """
-    with store.explained():
+    with store.explain_errors():
         data = store.read(store.key(check_name(name), "versions", version, MANIFEST))
     if data is None:
-        raise InputError(f"{store.place} has no complete version {version} of {name}: publish it again")
+        raise InputError(f"{store.location} has no complete version {version} of {name}: publish it again")
     manifest = parse_manifest(data, version)
     if manifest.name != name:
         raise InputError(f"the manifest of {name}@{version} is of the release {manifest.name}: publish it again")
@@ -82,13 +81,13 @@ def fetch(  # noqa: PLR0913 what, from where, to where, how
     replace: bool = False,
     on_progress: Progress | None = None,
 ) -> Fetched:
-    """Bring release `name` at an alias or version to the folder `target`: whole and verified, or not at all.
+    """Fetch release `name` at an alias or version into the folder `target`: whole and verified, or not at all.
 
-    A target that is this version already, by the hash of every file, is not fetched again. Any other folder there that
-    is not empty is an error, or with `replace` is replaced. `on_progress` is told bytes done and bytes in all.
+    A target that is this version already, by the hash of every file, is not fetched again. Any other non-empty folder
+    is an error, or is replaced with `replace`.
 
     Raises:
-        InputError: no such release, it is damaged, `target` is something else, or the disk is too small.
+        InputError: no such release, it is damaged, `target` holds something else, or the disk is too small.
         UnavailableError: the store does not answer.
     """
     manifest = read_manifest(store, name, resolve(store, name, selector))
@@ -105,7 +104,7 @@ def fetch(  # noqa: PLR0913 what, from where, to where, how
 
 
 def _difference(target: Path, manifest: Manifest) -> str | None:
-    """How `target` differs from the release, None if it is exactly the release."""
+    """How `target` differs from the release, None if it does not."""
     if not target.is_dir():
         return "it is a file" if target.exists() else "it does not exist"
     entries = [entry for entry in target.rglob("*") if entry.is_symlink() or not entry.is_dir()]

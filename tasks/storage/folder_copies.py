@@ -1,12 +1,10 @@
-"""Copies of whole folders in an object store: of checkpoints, and of stage folders that another machine needs.
+"""Copies of whole folders in an object store: checkpoints, and stage folders that another machine needs.
 
-What comes in: an open store, and a folder whose `manifest.json` names its files with size and sha256, and has `facts`.
-What it leaves, below `<prefix>/<parts>/`:
+    <prefix>/<parts>/<files>          first
+    <prefix>/<parts>/manifest.json    last: its presence means complete; deleted before the files
 
-    <files>          first
-    manifest.json    last: its presence means complete; deleted before the files are
-
-What is read is another machine's word: names are checked before anything is written, sizes and sha256 after.
+The manifest is that of the folder. It may come from another machine: names are checked before anything is written,
+sizes and sha256 afterwards.
 """
 
 import json
@@ -18,38 +16,38 @@ from typing import Any
 
 from tasks.errors import InputError, UnavailableError
 from tasks.storage.counting import Progress, counter
-from tasks.storage.listing import delete_all, folders
-from tasks.storage.manifest import FileEntry, is_sound, read_file
+from tasks.storage.listing import delete_all, list_folders
+from tasks.storage.manifest import FileEntry, is_valid, read_file
 from tasks.storage.names import MANIFEST, check_file_paths
 from tasks.storage.receiving import fetch_file
 from tasks.storage.store import Store
 
 STAGES = "stages"
-"""Below the prefix of a destination: where stage folders lie."""
+"""The folder of the stage folders, below the prefix of a destination."""
 
 
 @dataclass(frozen=True)
 class FolderCopy:
-    """One folder's copy, below the prefix of the store at `parts`; errors of the store come as botocore has them."""
+    """The copy of one folder, at `parts` below the prefix of the store; its methods raise the errors of botocore."""
 
     store: Store
     parts: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.store.place.rstrip('/')}/{'/'.join(self.parts)}"
+        return f"{self.store.location.rstrip('/')}/{'/'.join(self.parts)}"
 
     def manifest(self) -> bytes | None:
-        """The manifest's bytes; None where there is no complete copy."""
+        """The bytes of the manifest; None where there is no complete copy."""
         return self.store.read(self._key(MANIFEST))
 
     def send(self, folder: Path, on_bytes: Callable[[int], None], *, replace: bool = True) -> None:
-        """Bring a whole folder there; files that are there already are not sent again.
+        """Send a whole folder; files that the store holds already are not sent again.
 
-        `on_bytes` is told how many more bytes went out, by several threads, and may raise. A complete copy of another
-        folder is replaced: it is absent meanwhile. Without `replace` it stays, and nothing is sent.
+        `on_bytes` is called with the number of bytes sent, by several threads, and may raise. A complete copy of
+        another folder is replaced, and is absent meanwhile; without `replace` it stays and nothing is sent.
 
         Raises:
-            UnavailableError: a file is not what the folder's manifest states, or another process writes there.
+            UnavailableError: a file differs from the folder's manifest, or another process writes there.
         """
         data, held = (folder / MANIFEST).read_bytes(), self.manifest()
         if held is not None and not replace:
@@ -60,7 +58,7 @@ class FolderCopy:
             file = read_file(path, folder / path)
             if (file.size, file.sha256) != (stated.size, stated.sha256):
                 raise UnavailableError(
-                    f"{folder / path} is not what its manifest states and was not copied to {self}: try again"
+                    f"{folder / path} differs from its manifest and was not copied to {self}: try again"
                 )
             if not self.store.holds(self._key(path), file):
                 self.store.upload(self._key(path), file, on_bytes)
@@ -68,7 +66,7 @@ class FolderCopy:
             raise UnavailableError(f"another process writes to {self} at the same time: try again")
 
     def fetch(self, folder: Path, on_progress: Progress | None = None) -> dict[str, Any]:
-        """Bring the files into the empty `folder`, each verified, and return the facts of the manifest.
+        """Download the files into the empty `folder`, each verified, and return the facts of the manifest.
 
         Raises:
             InputError: there is no complete copy, or a name, a size or a hash is wrong; nothing is written outside.
@@ -85,12 +83,12 @@ class FolderCopy:
         return facts
 
     def touch(self) -> bool:
-        """Make a complete copy count as new for those who delete old ones; whether there is one."""
+        """Give a complete copy the current time, so that it is not deleted as old; whether there is one."""
         held = self.manifest()
         return held is not None and self.store.write(self._key(MANIFEST), held) == held
 
     def delete_older(self, than: datetime) -> None:
-        """Delete a complete copy that was made before `than`, by the store's clock."""
+        """Delete a complete copy older than `than`, by the store's clock."""
         if self.manifest() is None:
             return
         head = self.store.client.head_object(Bucket=self.store.bucket, Key=self._key(MANIFEST))
@@ -98,7 +96,7 @@ class FolderCopy:
             self.delete()
 
     def delete(self) -> None:
-        """Delete it, its manifest first, so that what is half deleted is absent."""
+        """Delete the copy, its manifest first, so that an interrupted deletion leaves an absent copy."""
         self._delete_object(MANIFEST)
         delete_all(self.store, *self.parts)
 
@@ -111,19 +109,22 @@ class FolderCopy:
 
 def shared_folders(store: Store) -> list[FolderCopy]:
     """The copies of stage folders at a destination, complete or not."""
-    places = [(STAGES, stage, key) for stage in folders(store, STAGES) for key in folders(store, STAGES, stage)]
-    return [FolderCopy(store, parts) for parts in places]
+    return [
+        FolderCopy(store, (STAGES, stage, key))
+        for stage in list_folders(store, STAGES)
+        for key in list_folders(store, STAGES, stage)
+    ]
 
 
 def _parse(data: bytes) -> tuple[dict[str, Any], dict[str, FileEntry]]:
-    """Facts and files of a manifest that somebody else wrote: InputError if anything in it is not sound."""
+    """Facts and files of a manifest that another machine wrote; InputError where it is not valid."""
     try:
         content = json.loads(data)
         facts = dict(content["facts"])
         files = {path: FileEntry(entry["size"], entry["sha256"]) for path, entry in content["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"its manifest cannot be read ({error!r})") from error
-    if not all(map(is_sound, files.values())):
-        raise InputError("its manifest states a size or a sha256 that is none")
+    if not all(map(is_valid, files.values())):
+        raise InputError("its manifest has an invalid size or sha256")
     check_file_paths(files, code_allowed=True)
     return facts, files

@@ -1,8 +1,7 @@
-"""The manifest: what a release is made of, and its name for ever.
+"""Manifests: the files of a release with size and sha256; the sha256 of the manifest is the version.
 
-What comes in: a folder (`scan`), or the bytes of a manifest from a store (`parse_manifest`). What it leaves: a
-Manifest, whose version is the sha256 of its canonical JSON. It holds no time and no run id, so equal content has an
-equal version and publishing it twice is one publication. What comes from a store is validated before it is used.
+A manifest is canonical JSON without time or run id, so equal content has an equal version, and publishing it twice is
+one publication.
 """
 
 import hashlib
@@ -23,11 +22,11 @@ from tasks.storage.names import check_file_paths, check_name, is_version
 SCHEMA = "spinneret-release/1"
 MIN_PART = 16 * 2**20
 _MD5_DIGITS = 32
-MAX_PARTS = 9000  # the limit is 10,000
+MAX_PARTS = 9000  # S3 allows 10,000
 _FILES_AT_ONCE = 2
 _HASHERS = 4
 _PARTS_AHEAD = 2
-"""Parts of one file that are in memory beside the one that is read, until their md5 is known."""
+"""Parts of one file in memory while their MD5 is computed, beside the one that is read."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class ScannedFile:
-    """One file on disk after one read pass; `md5s` are those of its parts (see `part_size`), in their order."""
+    """One file on disk after one read pass; `md5s` are those of its parts (see `part_size`), in order."""
 
     path: str
     source: Path
@@ -63,10 +62,10 @@ class ScannedFile:
     sha256: str
     md5s: tuple[bytes, ...]
 
-    def is_named_by(self, etag: str) -> bool:
-        """Whether `etag` is what a store may call exactly these bytes.
+    def matches_etag(self, etag: str) -> bool:
+        """Whether `etag` is one of the ETags that stores give to exactly these bytes.
 
-        It may be the md5, the md5 of the parts' md5s with their number or, from the embedded server, the sha256.
+        These are the MD5, the MD5 of the parts' MD5s with their number and, from the embedded server, the sha256.
         """
         given = etag.strip('"').lower()
         return given in (self.sha256, self._md5_of_parts) or (len(given) == _MD5_DIGITS and given == self._md5)
@@ -77,7 +76,7 @@ class ScannedFile:
 
     @cached_property
     def _md5(self) -> str:
-        """Of a file in parts it is another read pass, which most stores spare: they never say it."""
+        """Reads a file of several parts again; few stores use this ETag for one."""
         if len(self.md5s) == 1:
             return self.md5s[0].hex()
         with self.source.open("rb") as file:
@@ -85,7 +84,7 @@ class ScannedFile:
 
 
 def part_size(size: int) -> int:
-    """Bytes in one part of a multipart upload: a function of the file size alone, so that ETags can be foretold."""
+    """Bytes in one part of a multipart upload: a function of the file size alone, so that ETags can be predicted."""
     return max(MIN_PART, -(-size // MAX_PARTS))
 
 
@@ -119,7 +118,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def read_file(path: str, source: Path) -> ScannedFile:
-    """One pass over the bytes: the sha256, and by other threads meanwhile the md5 of each part."""
+    """Read a file once, for its sha256 and, in other threads, the MD5 of each part."""
     with ThreadPoolExecutor(_HASHERS) as hashers:
         return _read(path, source, hashers)
 
@@ -151,7 +150,7 @@ def build_manifest(name: str, files: Iterable[ScannedFile]) -> Manifest:
 
 
 def parse_manifest(data: bytes, version: str) -> Manifest:
-    """Read a manifest that somebody else wrote, and trust nothing in it.
+    """Parse and validate a manifest that another program may have written.
 
     Raises:
         InputError: its sha256 is not `version`, it is not canonical, or a name, path, size or hash is not allowed.
@@ -165,16 +164,18 @@ def parse_manifest(data: bytes, version: str) -> Manifest:
         entries = {path: FileEntry(entry["size"], entry["sha256"]) for path, entry in files.items()}
         canonical = data == _canonical(name, entries)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"the manifest of version {version} is no manifest of schema {SCHEMA!r}: {error!r}") from error
-    if not canonical or not entries or not all(map(is_sound, entries.values())):
-        raise InputError(f"the manifest of version {version} does not keep to schema {SCHEMA!r}: publish it again")
+        raise InputError(
+            f"the manifest of version {version} is not a manifest of schema {SCHEMA!r}: {error!r}"
+        ) from error
+    if not canonical or not entries or not all(map(is_valid, entries.values())):
+        raise InputError(f"the manifest of version {version} does not follow schema {SCHEMA!r}: publish it again")
     check_name(name)
     check_file_paths(entries)
     return Manifest(name, MappingProxyType(entries), data, version)
 
 
-def is_sound(entry: FileEntry) -> bool:
-    """Whether size and sha256 are such at all."""
+def is_valid(entry: FileEntry) -> bool:
+    """Whether size and sha256 have the right form."""
     size, sha256 = entry.size, entry.sha256
     return type(size) is int and size >= 0 and isinstance(sha256, str) and is_version(sha256)
 

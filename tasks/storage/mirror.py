@@ -1,16 +1,11 @@
-"""Copies of checkpoints in an object store, so that another machine can go on with a training.
-
-What comes in: a destination, the key of a training and whole checkpoint folders, each with a `manifest.json` that names
-its files. What it leaves, below the destination and beside the releases:
+"""Copies of a training's checkpoints in an object store, so that another machine can resume it.
 
     checkpoints/<key>/step-0000000120/<files>          first
-    checkpoints/<key>/step-0000000120/manifest.json    last: its presence means complete; deleted before the files are
+    checkpoints/<key>/step-0000000120/manifest.json    last: its presence means complete; deleted before the files
 
-The store is opened for each call and not for the length of a training: a folder has one server at a time, and a server
-that stays would lock out every other run that releases to the same folder. A start costs a few tenths of a second.
-
-What is read is another machine's word: names are checked before anything is written, sizes and sha256 after. A file may
-be one that pickle reads; whoever loads it must take tensors only (`weights_only=True`).
+The store is opened for each call, not for the whole training: a folder has one server at a time, which would lock out
+every other run that releases to it. Opening takes a few tenths of a second. A copied file may be one that pickle reads,
+so it must be loaded with `weights_only=True`.
 """
 
 import contextlib
@@ -24,7 +19,7 @@ from typing import Any
 from tasks.errors import InputError, SpinneretError, UnavailableError
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.folder_copies import FolderCopy
-from tasks.storage.listing import folders
+from tasks.storage.listing import list_folders
 from tasks.storage.names import MANIFEST, check_segment
 from tasks.storage.store import Store
 
@@ -33,18 +28,18 @@ _STEP = re.compile(r"step-(\d{10,})")
 
 
 class MirrorError(UnavailableError):
-    """The copies cannot be used now; a training can go on without them."""
+    """The copies cannot be used now; the training continues without them."""
 
 
 class DamagedError(MirrorError):
-    """One copy is not what its manifest states; an older one may be."""
+    """One copy differs from its manifest; an older one may be valid."""
 
 
 @dataclass(frozen=True)
 class Mirror:
     """The copies of one training's checkpoints, in `destination` (a folder or s3://bucket/prefix) under `key`.
 
-    Every method may raise MirrorError, a sentence, when the store cannot be used.
+    Every method may raise MirrorError when the store cannot be used.
     """
 
     destination: str
@@ -54,12 +49,12 @@ class Mirror:
         return f"{self.destination.rstrip('/')}/{CHECKPOINTS}/{self.key}"
 
     def steps(self) -> list[int]:
-        """The steps that are complete by their manifests, the newest first."""
+        """The steps that have a complete copy, newest first."""
         with self._open() as store:
             return [step for step in self._steps(store) if self._copy(store, step).manifest() is not None]
 
     def fetch(self, step: int, folder: Path) -> dict[str, Any]:
-        """Bring the files of a step into the empty `folder`, each verified, and return its facts.
+        """Download the files of a step into the empty `folder`, each verified, and return its facts.
 
         Raises:
             DamagedError: it is incomplete, or a name, a size or a hash is wrong; nothing was written outside `folder`.
@@ -72,25 +67,25 @@ class Mirror:
                 raise DamagedError(f"step {step:,} in {self} is damaged: {error}") from error
 
     def copy(self, folders: Mapping[int, Path], *, limit: int, stop: threading.Event) -> None:
-        """Copy whole folders (by step) in their order; then keep these and the newest `limit`, and delete the others.
+        """Copy whole folders (by step) in this order; then delete all other copies except the newest `limit`.
 
-        What is there already is not sent again: the first is compared file by file, the others by their manifests.
-        When `stop` is set, this ends within seconds with a MirrorError.
+        Complete copies are not sent again: the first is compared file by file, the others by their manifests. When
+        `stop` is set, this ends within seconds with a MirrorError.
 
         Raises:
             OSError: a folder was removed meanwhile.
         """
 
-        def go_on(*_: object, **__: object) -> None:
+        def raise_if_stopped(*_: object, **__: object) -> None:
             if stop.is_set():
                 raise MirrorError(f"the copy to {self} was stopped")
 
         with self._open() as store:
-            store.client.meta.events.register("before-send.s3", go_on)  # or botocore would try again and again
+            store.client.meta.events.register("before-send.s3", raise_if_stopped)  # also between botocore's retries
             for number, (step, folder) in enumerate(folders.items()):
-                there = self._copy(store, step)
-                if number == 0 or there.manifest() != (folder / MANIFEST).read_bytes():
-                    there.send(folder, go_on)
+                copy = self._copy(store, step)
+                if number == 0 or copy.manifest() != (folder / MANIFEST).read_bytes():
+                    copy.send(folder, raise_if_stopped)
             self._prune(store, limit, folders)
 
     def clear(self) -> None:
@@ -102,7 +97,7 @@ class Mirror:
     @contextlib.contextmanager
     def _open(self) -> Iterator[Store]:
         try:
-            with open_store(parse_destination(self.destination)) as store, store.explained():
+            with open_store(parse_destination(self.destination)) as store, store.explain_errors():
                 yield store
         except MirrorError:
             raise
@@ -116,8 +111,8 @@ class Mirror:
         return CHECKPOINTS, check_segment(self.key, "the key of a training")
 
     def _steps(self, store: Store) -> list[int]:
-        """The steps that have an object, complete or not, the newest first."""
-        names = folders(store, *self._parts())
+        """The steps that have an object, complete or not, newest first."""
+        names = list_folders(store, *self._parts())
         return sorted((int(match[1]) for name in names if (match := _STEP.fullmatch(name))), reverse=True)
 
     def _prune(self, store: Store, limit: int, keep: Collection[int]) -> None:
@@ -125,5 +120,5 @@ class Mirror:
         complete = [step for step in steps if self._copy(store, step).manifest() is not None]
         kept = {*complete[:limit], *keep}
         for step in steps:
-            if step not in kept and step < max(kept):  # one above has no manifest: it may be on its way
+            if step not in kept and step < max(kept):  # a newer one without a manifest may be in progress
                 self._copy(store, step).delete()

@@ -1,9 +1,8 @@
-"""Which names may stand in a bucket and on a disk.
+"""Names that are allowed in a bucket and on disk; the same rules for publishing and for fetching.
 
-What comes in: a name from a person, a folder or a manifest that somebody else wrote. What it leaves: the same name, or
-an InputError. The rules are one set for both ways, because some servers accept `../` in a key: letters, digits and
-`._+=@-`, the first a letter or digit; so no hidden file, no `..`, no blank, nothing that a shell or a URL reads
-otherwise. Files that execute when they are loaded are refused by suffix.
+Some servers accept `../` in a key, so names are letters, digits and `._+=@-`, the first a letter or digit: no hidden
+file, no `..`, no blank, nothing that is special in a shell or a URL. Files that run code when they are loaded are
+refused by their suffix.
 """
 
 import re
@@ -39,7 +38,7 @@ def check_segment(segment: str, what: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """Return `name` if a release may be called so: one safe segment without `@`, at most 100 characters."""
+    """Return `name` if it is a valid release name: one safe segment without `@`, at most 100 characters."""
     check_segment(name, f"the release name {name!r}")
     if "@" in name or len(name) > 100:
         raise InputError(f"the release name {name!r} must have no @ and at most 100 characters: choose another")
@@ -47,7 +46,7 @@ def check_name(name: str) -> str:
 
 
 def check_alias(alias: str) -> str:
-    """Return `alias` if it may be one: like a release name, and never to be taken for a version."""
+    """Return `alias` if it is valid: like a release name, and not like a version."""
     check_segment(alias, f"the alias {alias!r}")
     if "@" in alias or len(alias) > 100 or is_version(alias):
         raise InputError(f"the alias {alias!r} must have no @, at most 100 characters and not look like a version")
@@ -55,9 +54,9 @@ def check_alias(alias: str) -> str:
 
 
 def check_bucket(bucket: str) -> str:
-    """Return `bucket` if it is a legal bucket name (3 to 63 characters of a-z, 0-9, `.` and `-`)."""
+    """Return `bucket` if it is a valid bucket name (3 to 63 characters of a-z, 0-9, `.` and `-`)."""
     if _BUCKET.fullmatch(bucket) is None:
-        raise InputError(f"{bucket!r} is no bucket name: use 3 to 63 characters of a-z, 0-9, . and -")
+        raise InputError(f"{bucket!r} is not a valid bucket name: use 3 to 63 characters of a-z, 0-9, . and -")
     return bucket
 
 
@@ -72,10 +71,10 @@ def check_prefix(prefix: str) -> str:
 
 
 def check_file_paths(paths: Iterable[str], *, code_allowed: bool = False) -> None:
-    """Refuse files that are unsafe one by one, or that could not lie together on every file system.
+    """Refuse unsafe paths, and paths that cannot coexist on every file system.
 
-    Files that can run code when they are loaded are refused too, unless they are allowed. Together: no two paths that
-    differ only in case, and none that is both a file and a folder.
+    The latter differ only in case, or are both a file and a folder. Files that can run code when they are loaded are
+    refused too, unless `code_allowed`.
     """
     spelled: dict[str, str] = {}
     files = {path.casefold() for path in paths}
@@ -83,11 +82,11 @@ def check_file_paths(paths: Iterable[str], *, code_allowed: bool = False) -> Non
         _check_file_path(path)
         if not code_allowed and PurePosixPath(path).suffix.casefold() in _UNSAFE_SUFFIXES:
             raise InputError(f"the release file {path!r} can run code when loaded: ship weights as .safetensors")
-        for place in (path, *map(str, PurePosixPath(path).parents[:-1])):
-            if spelled.setdefault(place.casefold(), place) != place:
-                raise InputError(f"{place!r} and {spelled[place.casefold()]!r} differ only in case: rename one")
-            if place != path and place.casefold() in files:
-                raise InputError(f"{place!r} is both a file and a folder of the release: rename one")
+        for part in (path, *map(str, PurePosixPath(path).parents[:-1])):
+            if spelled.setdefault(part.casefold(), part) != part:
+                raise InputError(f"{part!r} and {spelled[part.casefold()]!r} differ only in case: rename one")
+            if part != path and part.casefold() in files:
+                raise InputError(f"{part!r} is both a file and a folder of the release: rename one")
 
 
 def _check_file_path(path: str) -> None:
@@ -96,4 +95,4 @@ def _check_file_path(path: str) -> None:
     if len(path) > MAX_PATH:
         raise InputError(f"the file {path[:60]!r}... has a path of {len(path)} characters: at most {MAX_PATH}")
     if path.split("/", maxsplit=1)[0].casefold() == MANIFEST:
-        raise InputError(f"the file {path!r} takes the name of the manifest itself: rename it")
+        raise InputError(f"the file {path!r} has the name of the manifest: rename it")

@@ -1,8 +1,4 @@
-"""Single objects that somebody else put into a bucket: a corpus, for instance.
-
-What comes in: `s3://bucket/key`, and boto3's own credentials and endpoint. What it leaves: the object's state, by which
-a change is seen without a download, and the object as a file.
-"""
+"""Downloads single objects of the user, such as a corpus in a bucket, and detects changes without a download."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from tasks.errors import InputError, UnavailableError
 from tasks.storage.client import connect_to_remote
-from tasks.storage.failures import explained, is_missing
+from tasks.storage.failures import explain_errors, is_missing
 from tasks.storage.names import check_bucket
 
 if TYPE_CHECKING:
@@ -25,7 +21,7 @@ _SCHEME = "s3://"
 
 @dataclass(frozen=True)
 class ObjectState:
-    """What a store says of an object: each write of other bytes gives it another state."""
+    """ETag and size of an object: they change with its content."""
 
     etag: str
     size: int
@@ -33,7 +29,7 @@ class ObjectState:
 
 @dataclass(frozen=True)
 class RemoteObject:
-    """An object with an open client."""
+    """An object and the client for it."""
 
     client: "S3Client"
     bucket: str
@@ -43,43 +39,43 @@ class RemoteObject:
         return f"{_SCHEME}{self.bucket}/{self.key}"
 
     def state(self) -> ObjectState:
-        """What it is now; InputError where there is none."""
+        """Its current state; InputError where it does not exist."""
         with self._explained():
             try:
                 head = self.client.head_object(Bucket=self.bucket, Key=self.key)
             except ClientError as error:
                 if is_missing(error):
-                    raise InputError(f"{self} is not there; correct the name, or put the object there") from error
+                    raise InputError(f"{self} does not exist: correct the name, or upload the object") from error
                 raise
         return ObjectState(head["ETag"].strip('"'), head["ContentLength"])
 
     def download(self, file: Path, wanted: ObjectState, on_bytes: Callable[[int], None]) -> None:
-        """Write it to `file`, in parts and by several threads where it is large.
+        """Download it to `file`, in parts and by several threads if it is large.
 
         Raises:
-            UnavailableError: it is another than `wanted` by now, or the store does not answer.
+            UnavailableError: its state is no longer `wanted`, or the store does not answer.
             OSError: the disk is full.
         """
         with self._explained():
             self.client.download_file(self.bucket, self.key, str(file), Callback=on_bytes)
         if self.state() != wanted or file.stat().st_size != wanted.size:
-            raise UnavailableError(f"{self} was replaced while it was fetched: try again")
+            raise UnavailableError(f"{self} was replaced during the download: try again")
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
-        return explained(str(self), self.client.meta.endpoint_url)
+        return explain_errors(str(self), self.client.meta.endpoint_url)
 
 
 @contextlib.contextmanager
 def open_object(uri: str) -> Iterator[RemoteObject]:
-    """The object that `s3://bucket/key` names, whether it is there or not.
+    """The object at `s3://bucket/key`, whether it exists or not.
 
     Raises:
-        InputError: no such name or bucket, no or wrong credentials, plain http to another machine.
+        InputError: no such bucket, not a valid name, no or wrong credentials, plain http to another machine.
         UnavailableError: the endpoint does not answer (known within 15 seconds).
     """
     bucket, _, key = uri.removeprefix(_SCHEME).partition("/")
     if not uri.startswith(_SCHEME) or not key or key.endswith("/"):
-        raise InputError(f"{uri!r} names no object: write s3://bucket/folder/file.txt")
+        raise InputError(f"{uri!r} is not an object: write s3://bucket/folder/file.txt")
     check_bucket(bucket)
     with contextlib.closing(connect_to_remote(bucket, f"{key}.spinneret-look")) as client:
         yield RemoteObject(client, bucket, key)

@@ -1,12 +1,11 @@
-"""Prune: delete old versions, and never one that somebody may want.
+"""Deletes old versions of a release, never one that may still be needed.
 
-What comes in: an open store, a name and how many of the newest versions stay. What it leaves: those; those that an
-alias names or that its rollback would go back to; and everything that is younger than 24 hours by the store's own
-clock, so that nothing goes that is just being published. What a publisher left unfinished goes once it is as old, and
-so do the copies of stage folders that machines shared for a run: without them it is only made again.
+Protected are the newest `keep` versions, those that an alias names or that a rollback would restore, and everything
+younger than 24 hours by the store's clock, since it may be in publication. Incomplete publications and shared copies of
+stage folders are deleted at the same age.
 
-A version goes manifest first, so that it is never half there. Then the aliases are read once more: where one names it
-by now, the manifest is put back.
+The manifest of a version is deleted first, so that no version is half there. Then the aliases are read again: if one
+names the version by now, the manifest is put back.
 """
 
 from collections.abc import Iterator
@@ -17,18 +16,18 @@ from email.utils import parsedate_to_datetime
 from tasks.errors import UnavailableError
 from tasks.storage.aliases import Alias, list_aliases
 from tasks.storage.folder_copies import shared_folders
+from tasks.storage.inventory import Inventory, Version, list_versions
 from tasks.storage.listing import delete_all, newest
 from tasks.storage.names import MANIFEST
 from tasks.storage.store import Store
-from tasks.storage.survey import Survey, Version, survey
 
 AGE_H = 24
-"""Hours that a version, and an upload, is safe for."""
+"""Hours for which a version is never deleted."""
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What went, or would go: complete versions and leftovers of publications that did not end."""
+    """What was or would be deleted: complete versions, and leftovers of interrupted publications."""
 
     versions: tuple[Version, ...]
     leftovers: tuple[str, ...]
@@ -38,14 +37,14 @@ class Pruned:
 
 
 def prune(store: Store, name: str, keep: int, *, dry_run: bool) -> Pruned:
-    """Delete all versions of `name` but the newest `keep` and those that are protected; with `dry_run` nothing.
+    """Delete all versions of `name` except the newest `keep` and the protected ones; with `dry_run` nothing.
 
     Raises:
         InputError: the store refuses.
-        UnavailableError: the store does not answer, or an alias came to name a version at this moment.
+        UnavailableError: the store does not answer, or an alias was just moved to a version.
     """
-    found = survey(store, name)
-    with store.explained():
+    found = list_versions(store, name)
+    with store.explain_errors():
         before = now(store) - timedelta(hours=AGE_H)
         old = [one for one in _unprotected(found, keep) if datetime.fromisoformat(one.published_at) < before]
         leftovers = [one for one in found.incomplete if newest(store, name, "versions", one) < before]
@@ -62,18 +61,18 @@ def prune(store: Store, name: str, keep: int, *, dry_run: bool) -> Pruned:
 
 
 def now(store: Store) -> datetime:
-    """The time by the store's clock, which is that of its objects."""
+    """The time by the store's clock, as of its objects."""
     answer = store.client.list_objects_v2(Bucket=store.bucket, Prefix=store.key("probes", ""), MaxKeys=1)
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     return parsedate_to_datetime(date) if date else datetime.now(UTC)
 
 
-def _unprotected(found: Survey, keep: int) -> list[Version]:
-    wanted = {version for alias in found.aliases.values() for version in _wanted(alias)}
-    return [one for one in found.versions[keep:] if one.version not in wanted]
+def _unprotected(found: Inventory, keep: int) -> list[Version]:
+    protected = {version for alias in found.aliases.values() for version in _protected(alias)}
+    return [one for one in found.versions[keep:] if one.version not in protected]
 
 
-def _wanted(alias: Alias) -> Iterator[str]:
+def _protected(alias: Alias) -> Iterator[str]:
     yield alias.version
     if alias.before is not None:
         yield alias.before.version
@@ -83,7 +82,7 @@ def _delete_version(store: Store, name: str, version: str) -> None:
     key = store.key(name, "versions", version, MANIFEST)
     data = store.read(key)
     store.client.delete_object(Bucket=store.bucket, Key=key)
-    if data is not None and any(version in _wanted(alias) for alias in list_aliases(store, name).values()):
+    if data is not None and any(version in _protected(alias) for alias in list_aliases(store, name).values()):
         store.write(key, data)
-        raise UnavailableError(f"an alias of {name} came to name {version[:12]} at this moment, so it stays: try again")
+        raise UnavailableError(f"an alias of {name} was just moved to {version[:12]}, so it stays: try again")
     delete_all(store, name, "versions", version)

@@ -1,17 +1,11 @@
-"""Publish a folder as a release.
+"""Publishes a folder as a release: its files, then its manifest, then the aliases (see README.md in this folder).
 
-What comes in: an open store, a folder and a name. What it leaves, in this order:
-
-    <prefix>/<name>/versions/<version>/<files>          immutable, under the sha256 of the manifest
-    <prefix>/<name>/versions/<version>/manifest.json    last of the version: its presence means complete
-    <prefix>/<name>/aliases/<alias>.json                the only object that changes
-
-A crash at any point leaves each alias on the complete version that it named before, and publishing again sends only
-what is not there yet: equal content has equal keys. What the version before has already, the store copies.
+A crash at any point leaves each alias on the complete version that it named before. Publishing again sends only what is
+missing, since equal content has equal keys, and the store copies what the previous version holds already.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,17 +18,17 @@ from tasks.storage.manifest import FileEntry, Manifest, ScannedFile, build_manif
 from tasks.storage.names import MANIFEST, check_alias, check_name
 from tasks.storage.promotion import promote
 from tasks.storage.store import Store
-from tasks.storage.transfer_pool import Crew
+from tasks.storage.transfer_pool import TransferPool
 
 MIN_COPY = 2**20
-"""Bytes of a file that is worth a request to copy it inside the store; a smaller one is sent as quickly."""
+"""Bytes from which a copy inside the store is tried; a smaller file is sent as quickly."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A release that is in the store; `uri` names it for good, the counts are files and bytes.
+    """A release in the store; `uri` is permanent.
 
-    Of the files, those `uploaded` were sent, those `copied` were copied inside the store, and the others were there.
+    Files are either uploaded, copied inside the store, or were there already.
     """
 
     name: str
@@ -48,7 +42,7 @@ class Published:
     copied_bytes: int = 0
 
 
-def publish(  # noqa: PLR0913 a release has that many aspects
+def publish(  # noqa: PLR0913 what, where to, how
     store: Store,
     folder: Path,
     name: str,
@@ -57,14 +51,13 @@ def publish(  # noqa: PLR0913 a release has that many aspects
     meta: Mapping[str, Any] | None = None,
     on_progress: Progress | None = None,
 ) -> Published:
-    """Publish every file below `folder` as a version of `name` and let `aliases` name it.
+    """Publish every file below `folder` as a version of `name`, and move `aliases` to it.
 
-    `meta` (JSON values) is kept in an alias that moves. `on_progress` is told bytes done and bytes in all, one call
-    at a time but from several threads. An alias that names this version already stays as it is.
+    `meta` (JSON values) is stored in each alias that moves; one that names this version already stays as it is.
 
     Raises:
         InputError: the folder or a name is not allowed, or the store refuses.
-        UnavailableError: the store does not answer or lost bytes; publishing again goes on where this ended.
+        UnavailableError: the store does not answer or lost bytes; publishing again resumes.
     """
     check_name(name)
     for alias in aliases:
@@ -72,15 +65,15 @@ def publish(  # noqa: PLR0913 a release has that many aspects
     files = scan(folder)
     manifest = build_manifest(name, files)
     previous = _previous_files(store, name, aliases)
-    with store.explained():
-        sent, copied = _bring_files(store, manifest, files, previous, on_progress)
-        _send_manifest(store, manifest)
+    with store.explain_errors():
+        sent, copied = _transfer_files(store, manifest, files, previous, on_progress)
+        _write_manifest(store, manifest)
     for alias in aliases:
         promote(store, manifest, alias, meta, check=len(sent) + len(copied) < len(files))
     return Published(
         name=name,
         version=manifest.version,
-        uri=f"{store.place}/{name}@{manifest.version}",
+        uri=f"{store.location}/{name}@{manifest.version}",
         files=len(files),
         bytes=manifest.size,
         uploaded_files=len(sent),
@@ -91,7 +84,7 @@ def publish(  # noqa: PLR0913 a release has that many aspects
 
 
 def _previous_files(store: Store, name: str, aliases: Sequence[str]) -> dict[FileEntry, str]:
-    """What the first alias names now: the key of each content. Damaged or not there, it is of no help."""
+    """The keys, by content, of the version that the first alias names; empty if that is damaged or missing."""
     alias = previous = None
     with contextlib.suppress(InputError):
         alias = read_alias(store, name, aliases[0]) if aliases else None
@@ -102,51 +95,39 @@ def _previous_files(store: Store, name: str, aliases: Sequence[str]) -> dict[Fil
     return {entry: store.key(name, "versions", previous.version, path) for path, entry in previous.files.items()}
 
 
-def _bring_files(
+def _transfer_files(
     store: Store,
     manifest: Manifest,
     files: Sequence[ScannedFile],
     previous: Mapping[FileEntry, str],
     on_progress: Progress | None,
 ) -> tuple[list[ScannedFile], list[ScannedFile]]:
-    """Bring what the store does not hold yet; return what was sent and what was copied."""
+    """Send or copy what the store does not hold yet; returns the files that were sent, and those that were copied."""
     count = counter(manifest.size, on_progress)
-    with Crew() as crew:
-        how = crew.each_file(_Bringer(store, manifest, previous, crew, count).bring, files)
+
+    def on_bytes(more: int) -> None:
+        pool.raise_if_stopped()
+        count(more)
+
+    def transfer(file: ScannedFile) -> str:
+        key = store.key(manifest.name, "versions", manifest.version, file.path)
+        source = previous.get(FileEntry(file.size, file.sha256)) if file.size >= MIN_COPY else None
+        if store.holds(key, file):
+            count(file.size)
+            return "held"
+        if source is not None and store.copy(source, key, file, lambda _: pool.raise_if_stopped()):
+            count(file.size)
+            return "copied"
+        store.upload(key, file, on_bytes)
+        return "sent"
+
+    with TransferPool() as pool:
+        how = list(pool.map(transfer, files))
     brought = list(zip(files, how, strict=True))
     return [file for file, was in brought if was == "sent"], [file for file, was in brought if was == "copied"]
 
 
-@dataclass(frozen=True)
-class _Bringer:
-    """Brings files into the store, several at once; `previous` as of `_previous_files`."""
-
-    store: Store
-    manifest: Manifest
-    previous: Mapping[FileEntry, str]
-    crew: Crew
-    count: Callable[[int], None]
-
-    def bring(self, file: ScannedFile) -> str:
-        """Make sure that the store holds a file, and say how it came there: "held" before, "copied" or "sent"."""
-        key = self.store.key(self.manifest.name, "versions", self.manifest.version, file.path)
-        if self.store.holds(key, file):
-            self.count(file.size)
-            return "held"
-        if self._copy(key, file):
-            self.count(file.size)
-            return "copied"
-        self.store.upload(key, file, self.count, self.crew)
-        return "sent"
-
-    def _copy(self, key: str, file: ScannedFile) -> bool:
-        source = self.previous.get(FileEntry(file.size, file.sha256))
-        if source is None or file.size < MIN_COPY:
-            return False
-        return self.store.copy(source, key, file, lambda _: self.crew.go_on())
-
-
-def _send_manifest(store: Store, manifest: Manifest) -> None:
+def _write_manifest(store: Store, manifest: Manifest) -> None:
     key = store.key(manifest.name, "versions", manifest.version, MANIFEST)
     if store.read(key) != manifest.data and store.write(key, manifest.data) != manifest.data:
         raise UnavailableError(f"{key} is not the manifest that was written: try again")

@@ -1,8 +1,6 @@
-"""Bring one object to the disk, and trust no byte of it unseen.
+"""Downloads one object to a file and verifies it; a large object in parts by several threads.
 
-What comes in: an open store, a key, and the size and sha256 that a manifest states. What it leaves: a file with exactly
-these bytes, flushed to disk, or an error. A large object comes in parts by several threads. They are hashed in their
-order as they come, so nothing is read a second time, and flushed as they come, so the disk does not wait for the end.
+The parts are hashed in order as they arrive, so nothing is read twice, and flushed to disk meanwhile.
 """
 
 import contextlib
@@ -20,36 +18,42 @@ from tasks.errors import InputError
 from tasks.storage.failures import http_status, is_missing
 from tasks.storage.manifest import FileEntry
 from tasks.storage.store import BROKEN_STREAM, Store
-from tasks.storage.transfer_pool import Crew
+from tasks.storage.transfer_pool import TransferPool
 
 PART = 8 * 2**20
 _AHEAD = 6
-"""Parts in memory at a time: those that the threads fetch, and two that are hashed or wait for that."""
+"""Parts in memory at a time: one per thread, and two that are hashed or wait for it."""
 _BLOCK = 2**20
 _ATTEMPTS = 5
 _OUT_OF_RANGE = 416
 
 
-def comes_in_parts(stated: FileEntry) -> bool:
-    """Whether a file is so large."""
+def is_multipart(stated: FileEntry) -> bool:
+    """Whether a file is so large that it is downloaded in parts."""
     return stated.size > 2 * PART
 
 
 def fetch_file(  # noqa: PLR0913 what, where to, how
-    store: Store, key: str, stated: FileEntry, file: Path, count: Callable[[int], None], *, crew: Crew | None = None
+    store: Store,
+    key: str,
+    stated: FileEntry,
+    file: Path,
+    count: Callable[[int], None],
+    *,
+    pool: TransferPool | None = None,
 ) -> None:
-    """Write one object to the new file `file`: never more than the stated bytes, and a broken stream is taken up.
+    """Download one object to the new file `file`: never more than the stated bytes; a broken stream is resumed.
 
-    `count` is told how many more bytes came, by several threads.
+    `count` is called with the number of bytes that arrived, by several threads.
 
     Raises:
         InputError: the object is missing or has other bytes than stated.
         OSError: the disk is full.
     """
     digest = hashlib.sha256()
-    with file.open("xb", buffering=0) as out, contextlib.nullcontext(crew) if crew else Crew() as threads:
-        arriving = _Arriving(store, key, stated, out, count, threads)
-        for block in arriving.in_parts() if comes_in_parts(stated) else arriving.at_once():
+    with file.open("xb", buffering=0) as out, contextlib.nullcontext(pool) if pool else TransferPool() as threads:
+        download = _Download(store, key, stated, out, count, threads)
+        for block in download.in_parts() if is_multipart(stated) else download.as_whole():
             digest.update(block)
         os.fsync(out.fileno())
     if digest.hexdigest() != stated.sha256:
@@ -57,77 +61,77 @@ def fetch_file(  # noqa: PLR0913 what, where to, how
 
 
 @dataclass(frozen=True)
-class _Arriving:
-    """An object on its way into a file: what gives blocks has written them, and gives all that is stated or fails."""
+class _Download:
+    """One object that is written to a file; its methods yield every stated byte after writing it, or fail."""
 
     store: Store
     key: str
     stated: FileEntry
     out: FileIO
     count: Callable[[int], None]
-    crew: Crew
+    pool: TransferPool
 
-    def at_once(self) -> Iterator[bytes]:
-        """All blocks in their order."""
-        return self._span(0, self.stated.size, self._rest)
+    def as_whole(self) -> Iterator[bytes]:
+        """All blocks in order, from one stream."""
+        return self._write_range(0, self.stated.size, self._open_rest)
 
     def in_parts(self) -> Iterator[bytes]:
-        """All blocks in their order, though they come in parts at the same time; the disk is busy meanwhile."""
+        """All blocks in order, from parallel streams, flushed to disk as they arrive."""
         starts = range(0, self.stated.size, PART)
         with ThreadPoolExecutor(1) as flusher:
             flushed = flusher.submit(os.fsync, self.out.fileno())
-            for blocks in self.crew.parts_in_order(self._part, starts, ahead=_AHEAD):
+            for blocks in self.pool.map(self._write_part, starts, ahead=_AHEAD):
                 yield from blocks
                 if flushed.done():
                     flushed.result()
                     flushed = flusher.submit(os.fsync, self.out.fileno())
 
-    def _part(self, start: int) -> list[bytes]:
-        return list(self._span(start, min(start + PART, self.stated.size), self._asked_for))
+    def _write_part(self, start: int) -> list[bytes]:
+        return list(self._write_range(start, min(start + PART, self.stated.size), self._open_range))
 
-    def _span(self, at: int, stop: int, blocks: "Callable[[int, int], Iterator[bytes]]") -> Iterator[bytes]:
-        """The blocks from `at` to `stop`; a stream that breaks is taken up where it broke."""
+    def _write_range(self, offset: int, stop: int, blocks: Callable[[int, int], Iterator[bytes]]) -> Iterator[bytes]:
+        """Write the blocks from `offset` to `stop` and yield them; a broken stream is resumed where it broke."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                for block in blocks(at, stop):
-                    self.crew.go_on()
-                    if at + len(block) > stop:
+                for block in blocks(offset, stop):
+                    self.pool.raise_if_stopped()
+                    if offset + len(block) > stop:
                         raise _damaged(self.key, self.stated, f"more than {self.stated.size:,} bytes")
-                    self._write(block, at)
-                    at += len(block)
+                    self._write(block, offset)
+                    offset += len(block)
                     yield block
                 break
             except BROKEN_STREAM:
                 if attempt == _ATTEMPTS:
                     raise
-        if at != stop:
-            raise _damaged(self.key, self.stated, f"{at:,} bytes")
+        if offset != stop:
+            raise _damaged(self.key, self.stated, f"{offset:,} bytes")
 
-    def _write(self, block: bytes, at: int) -> None:
+    def _write(self, block: bytes, offset: int) -> None:
         written = 0
         while written < len(block):
-            written += os.pwrite(self.out.fileno(), memoryview(block)[written:], at + written)
+            written += os.pwrite(self.out.fileno(), memoryview(block)[written:], offset + written)
         self.count(len(block))
 
-    def _rest(self, at: int, _: int) -> Iterator[bytes]:
-        with self._answered(), contextlib.closing(self.store.open(self.key, at)) as body:
+    def _open_rest(self, offset: int, _: int) -> Iterator[bytes]:
+        with self._explain_errors(), contextlib.closing(self.store.open(self.key, offset)) as body:
             yield from body.iter_chunks(_BLOCK)
 
-    def _asked_for(self, at: int, stop: int) -> Iterator[bytes]:
-        with self._answered():
-            body, size = self.store.open_span(self.key, at, stop)
+    def _open_range(self, offset: int, stop: int) -> Iterator[bytes]:
+        with self._explain_errors():
+            body, size = self.store.open_range(self.key, offset, stop)
             with contextlib.closing(body):
                 if size is None:
                     raise InputError(
-                        f"the store, or what stands before it, gives {self.key} only as a whole (no Content-Range): "
-                        "name the store itself in AWS_ENDPOINT_URL_S3"
+                        f"the store, or a proxy in front of it, returns {self.key} only as a whole (no Content-Range): "
+                        "set AWS_ENDPOINT_URL_S3 to the store itself"
                     )
                 if size != self.stated.size:
                     raise _damaged(self.key, self.stated, f"{size:,} bytes")
                 yield from body.iter_chunks(_BLOCK)
 
     @contextlib.contextmanager
-    def _answered(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except ClientError as error:

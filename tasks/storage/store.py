@@ -1,7 +1,6 @@
-"""The few things that the publish protocol asks of an object store.
+"""The operations on an object store that the release protocol needs: read, write, compare-and-swap, upload, copy.
 
-What comes in: a client, a bucket and a prefix. What it leaves: objects put, and confirmed by asking for them again; the
-bytes or the state of an object, or None where there is none. All of the protocol's calls pass here.
+Every write is confirmed by reading it back; a missing object is None, not an error.
 """
 
 import contextlib
@@ -20,10 +19,9 @@ from botocore.exceptions import (
 )
 
 from tasks.errors import InputError, UnavailableError
-from tasks.storage.failures import explained, http_status, is_missing
+from tasks.storage.failures import explain_errors, http_status, is_missing
 from tasks.storage.manifest import ScannedFile
-from tasks.storage.sending import NotCopiedError, Sender
-from tasks.storage.transfer_pool import Crew
+from tasks.storage.sending import copy_object, send_file
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -31,28 +29,27 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENT = 16 * 2**20
 BROKEN_STREAM = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
-"""How a stream ends that could be taken up."""
+"""Errors of a stream that can be resumed."""
 _BLOCK = 2**20
 _READS = 3
 _STREAMS = 5
-_NOT_SO = {409, 412}
-"""Answers to a conditional PUT: another PUT at the same moment, the condition does not hold."""
+_CONDITION_FAILED = {409, 412}
+"""Status of a conditional PUT: another PUT at the same time, or the condition does not hold."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A bucket and prefix with an open client; `place` is what a person calls it. Several threads may use it."""
+    """A bucket and prefix with an open client; `location` is its name in messages. Several threads may use it."""
 
     client: "S3Client"
     bucket: str
     prefix: str
-    place: str
+    location: str
 
     @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """Errors of the store in the block become one sentence (InputError or UnavailableError)."""
-        place = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
-        with explained(place, self.client.meta.endpoint_url):
+    def explain_errors(self) -> Iterator[None]:
+        """Turn botocore errors in the block into one sentence (InputError or UnavailableError)."""
+        with explain_errors(f"s3://{self.bucket}/{self.prefix}".rstrip("/"), self.client.meta.endpoint_url):
             yield
 
     def key(self, *parts: str) -> str:
@@ -61,14 +58,14 @@ class Store:
 
     def read(self, key: str) -> bytes | None:
         """A small object (16 MiB at most), None if there is none."""
-        found = self.read_tagged(key)
+        found = self.read_with_etag(key)
         return None if found is None else found[0]
 
-    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+    def read_with_etag(self, key: str) -> tuple[bytes, str] | None:
         """A small object as `read` gives it, and its ETag; None if there is none.
 
-        What arrives short, or with another md5 than its ETag says, is read again. What comes twice is believed: the
-        ETags of some stores are no md5s.
+        An object that arrives incomplete, or with an MD5 other than its ETag, is read again. The same bytes twice are
+        accepted: the ETags of some stores are not MD5s.
         """
         found = None
         for left in reversed(range(_READS)):
@@ -78,7 +75,7 @@ class Store:
                 if not left:
                     raise
                 continue
-            if found is None or found == before or _is_named_by(found[0], found[1]):
+            if found is None or found == before or _matches_etag(found[0], found[1]):
                 break
         return found
 
@@ -91,54 +88,55 @@ class Store:
             raise
         blocks, size = [], 0
         with contextlib.closing(answer["Body"]) as body:
-            for block in body.iter_chunks(_BLOCK):  # to its end: only that finds out whether something is missing
+            for block in body.iter_chunks(_BLOCK):  # to the end: only there a missing byte is noticed
                 blocks.append(block)
                 size += len(block)
                 if size > MAX_DOCUMENT:
-                    what = f"is larger than {MAX_DOCUMENT:,} bytes: it is no such document"
-                    raise InputError(f"s3://{self.bucket}/{key} {what}")
+                    raise InputError(
+                        f"s3://{self.bucket}/{key} is larger than {MAX_DOCUMENT:,} bytes, so it is not ours"
+                    )
         return b"".join(blocks), answer["ETag"]
 
     def open(self, key: str, start: int = 0) -> "StreamingBody":
         """The bytes of an object from offset `start` as a stream; the caller closes it.
 
         Raises:
-            ClientError: as the store answers, NoSuchKey for instance.
+            ClientError: the store refused, for instance with NoSuchKey.
         """
         wanted: dict[str, Any] = {"Range": f"bytes={start}-"} if start else {}
         return self.client.get_object(Bucket=self.bucket, Key=key, **wanted)["Body"]
 
     def blocks(self, key: str) -> Iterator[bytes]:
-        """All bytes of an object; a stream that breaks is taken up where it broke.
+        """All bytes of an object; a broken stream is resumed at the byte where it broke.
 
         Raises:
             ClientError: as `open`.
         """
-        at = 0
+        offset = 0
         for left in reversed(range(_STREAMS)):
             try:
-                with contextlib.closing(self.open(key, at)) as body:
+                with contextlib.closing(self.open(key, offset)) as body:
                     for block in body.iter_chunks(_BLOCK):
-                        at += len(block)
+                        offset += len(block)
                         yield block
                 return
             except BROKEN_STREAM:
                 if not left:
                     raise
 
-    def open_span(self, key: str, start: int, stop: int) -> "tuple[StreamingBody, int | None]":
-        """The bytes from `start` to `stop` as `open` gives them, and how many the object has; None if it is not told.
+    def open_range(self, key: str, start: int, stop: int) -> "tuple[StreamingBody, int | None]":
+        """The bytes from `start` to `stop` as a stream, and the size of the object.
 
-        What a store that cannot give a part of an object answers is not told from the right bytes but by that None.
+        The size is None where the store ignored the range and returns the whole object.
         """
         answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}")
         size = answer.get("ContentRange", "").rpartition("/")[2]
         return answer["Body"], int(size) if size.isdecimal() else None
 
     def write(self, key: str, data: bytes) -> bytes:
-        """Put a small object and return what the store then holds, which another publisher may have replaced.
+        """Put a small object and return what the store holds afterwards, which another publisher may have written.
 
-        An acknowledgement that is lost is no failure: what counts is what is read back.
+        A lost response is not a failure: what counts is what is read back.
         """
         failure: ClientError | HTTPClientError | None = None
         try:
@@ -150,26 +148,26 @@ class Store:
             raise failure or UnavailableError(f"s3://{self.bucket}/{key} is gone right after it was written: try again")
         return held
 
-    def swap(self, key: str, data: bytes, *, over: str | None) -> bool:
-        """Put a small object where the one with ETag `over` is, or where none is; whether it was so.
+    def compare_and_swap(self, key: str, data: bytes, *, etag: str | None) -> bool:
+        """Replace the small object that has this `etag`, or create it if `etag` is None; whether that succeeded.
 
-        Only for a store that has conditional PUTs (see `conditional.py`), and with `over` spelt as it wants it. An
-        acknowledgement that is lost is no failure, and neither is a refusal of what a retry sends again: what counts is
-        whether `data` is there, so let no two callers write the same.
+        Only for a store with conditional PUTs (see `conditional.py`), and with `etag` in its format. A lost response is
+        not a failure, and neither is the refusal of a retry: what counts is whether `data` is in the store, so no two
+        callers may write the same bytes.
         """
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         try:
             self.client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType="application/json", **condition)
         except (ClientError, HTTPClientError) as error:
             if self.read(key) == data:
                 return True
-            if isinstance(error, ClientError) and (http_status(error) in _NOT_SO or is_missing(error)):
+            if isinstance(error, ClientError) and (http_status(error) in _CONDITION_FAILED or is_missing(error)):
                 return False
             raise
         return True
 
     def holds(self, key: str, file: ScannedFile) -> bool:
-        """Whether the object is exactly this file: by size and ETag, by sha256 if the ETag is of another kind."""
+        """Whether the object is exactly this file: by size and ETag, or by sha256 if the ETag is not a known digest."""
         try:
             head = self.client.head_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
@@ -178,29 +176,25 @@ class Store:
             raise
         if head["ContentLength"] != file.size:
             return False
-        return file.is_named_by(head["ETag"]) or self._sha256(key) == file.sha256
+        return file.matches_etag(head["ETag"]) or self._sha256(key) == file.sha256
 
-    def upload(self, key: str, file: ScannedFile, on_bytes: Callable[[int], None], crew: Crew | None = None) -> None:
-        """Put one file, in parts and by the threads of `crew` if it is large, and confirm that exactly it arrived.
-
-        `on_bytes` is told how many more bytes went out, by several threads; a negative number is sent again.
+    def upload(self, key: str, file: ScannedFile, on_bytes: Callable[[int], None]) -> None:
+        """Put one file, in parts if it is large, and confirm that exactly it arrived; `on_bytes` as of `send_file`.
 
         Raises:
             UnavailableError: the store holds other bytes now: the file changed meanwhile, or they were lost.
         """
-        with contextlib.nullcontext(crew) if crew else Crew() as threads:
-            Sender(self.client, self.bucket, key, file, threads, on_bytes).send()
+        send_file(self.client, self.bucket, key, file, on_bytes)
         if not self.holds(key, file):
             raise UnavailableError(f"s3://{self.bucket}/{key} is not {file.source} after its upload: try again")
 
-    def copy(self, source: str, key: str, file: ScannedFile, go_on: Callable[[int], None]) -> bool:
-        """Let the store copy its object `source`; whether `key` then is exactly this file.
+    def copy(self, source: str, key: str, file: ScannedFile, on_bytes: Callable[[int], None]) -> bool:
+        """Have the store copy its object `source` to `key`; whether `key` then is exactly this file.
 
-        A store that cannot do so, or has no such source any more, is no failure: then it is not. `go_on` is called with
-        a 0 now and then, and may raise.
+        False where the store cannot copy or `source` is gone. `on_bytes` may raise to stop.
         """
-        with contextlib.suppress(ClientError, BotoCoreError, NotCopiedError), Crew() as crew:
-            Sender(self.client, self.bucket, key, file, crew, go_on).copy(source)
+        with contextlib.suppress(ClientError, BotoCoreError, KeyError):
+            copy_object(self.client, self.bucket, source, key, file, on_bytes)
         return self.holds(key, file)
 
     def _sha256(self, key: str) -> str:
@@ -210,7 +204,7 @@ class Store:
         return digest.hexdigest()
 
 
-def _is_named_by(data: bytes, etag: str) -> bool:
-    """Whether the ETag is the md5 of a small object or, from the embedded server, its sha256."""
+def _matches_etag(data: bytes, etag: str) -> bool:
+    """Whether the ETag is the MD5 of a small object, or its sha256 (embedded server)."""
     digests = hashlib.md5(data, usedforsecurity=False), hashlib.sha256(data)
     return etag.strip('"').lower() in {digest.hexdigest() for digest in digests}

@@ -1,7 +1,4 @@
-"""Unfinished uploads: parts of large files whose publisher was killed. They are seen by nobody, and are paid for.
-
-What comes in: an open store. What it leaves: without those that began more than a given time ago.
-"""
+"""Aborts unfinished multipart uploads of killed publishers: they are invisible, but the store charges for them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,17 +29,17 @@ class Upload:
 
 
 def abort_stale(store: Store, name: str, older_than_h: float, *, dry_run: bool) -> tuple[Upload, ...]:
-    """Abort the unfinished uploads that began `older_than_h` hours ago or more; with `dry_run` none.
+    """Abort the unfinished uploads that began `older_than_h` hours ago or earlier; with `dry_run` none.
 
-    Those of release `name`, and those of checkpoints and stage folders that are copied to the same destination. Returns
-    those that were, or would be, aborted.
+    Includes those of release `name` and of checkpoints and stage folders at the same destination. Returns the uploads
+    that were, or would be, aborted.
 
     Raises:
         InputError: the store cannot list unfinished uploads, or refuses.
         UnavailableError: the store does not answer.
     """
-    with store.explained():
-        before = now(store) + timedelta(seconds=1) - timedelta(hours=older_than_h)  # now has whole seconds
+    with store.explain_errors():
+        before = now(store) + timedelta(seconds=1) - timedelta(hours=older_than_h)  # `now` is in whole seconds
         stale = [upload for upload in _unfinished(store, name) if upload["Initiated"] <= before]
         for upload in stale if not dry_run else []:
             _abort(store, upload["Key"], upload["UploadId"])
@@ -55,11 +52,11 @@ def _unfinished(store: Store, name: str) -> "list[MultipartUploadTypeDef]":
     try:
         return [upload for page in pages for upload in page.get("Uploads", []) if upload["Key"].startswith(prefixes)]
     except ClientError as error:
-        if error_code(error) == "NoSuchUpload":  # rclone says so where there is none at all
+        if error_code(error) == "NoSuchUpload":  # of rclone, if there are none
             return []
         if http_status(error) in _UNKNOWN or error_code(error) == "NotImplemented":
             raise InputError(
-                f"{store.place} cannot list unfinished uploads: let a lifecycle rule of the bucket abort them"
+                f"{store.location} cannot list unfinished uploads: abort them by a lifecycle rule of the bucket"
             ) from error
         raise
 

@@ -1,8 +1,4 @@
-"""Verify a version where it lies: every byte is read and hashed, nothing is written.
-
-What comes in: an open store and a validated manifest. What it leaves: nothing, if each file is there with the stated
-size and sha256; one sentence that names each that is not, otherwise.
-"""
+"""Verifies a version in the store: every byte is read and hashed, nothing is written."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,7 +17,7 @@ _SHOWN = 10
 
 
 def verify(store: Store, manifest: Manifest, on_progress: Progress | None = None) -> None:
-    """Read and hash all files of a version. `on_progress` is told bytes done and bytes in all.
+    """Read and hash every file of a version in the store.
 
     Raises:
         InputError: a file is missing or has other bytes than stated; all of them are named.
@@ -36,7 +32,7 @@ def verify(store: Store, manifest: Manifest, on_progress: Progress | None = None
 
 
 def check_present(store: Store, manifest: Manifest) -> None:
-    """Make sure that each file is there with the stated size; its bytes are not read.
+    """Check that each file exists with the stated size; its bytes are not read.
 
     Raises:
         InputError: one is missing or has another size; all of them are named.
@@ -56,8 +52,8 @@ def check_present(store: Store, manifest: Manifest) -> None:
 
 
 def _check_each(store: Store, manifest: Manifest, check: Callable[[str], str | None]) -> None:
-    """Call `check`, which says what is wrong with a file, for all of them; InputError where anything is."""
-    with store.explained(), ThreadPoolExecutor(_THREADS) as pool:
+    """Call `check`, which describes what is wrong with a file, for every path; InputError with all faults."""
+    with store.explain_errors(), ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(check, manifest.files))
     faults = [f"{path} {fault}" for path, fault in zip(manifest.files, found, strict=True) if fault]
     if faults:
@@ -71,7 +67,7 @@ def _key(store: Store, manifest: Manifest, path: str) -> str:
 
 
 def _fault(store: Store, key: str, stated: FileEntry, count: Callable[[int], None]) -> str | None:
-    """What is wrong with one object; no more of it is read than it may have."""
+    """What is wrong with one object; at most the stated bytes are read."""
     digest, size = hashlib.sha256(), 0
     try:
         for block in store.blocks(key):

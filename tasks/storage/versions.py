@@ -1,13 +1,9 @@
-"""Which versions there are, and which one an abbreviation means.
-
-What comes in: an open store and a release name. What it leaves: the versions that have a folder, complete or not. Files
-are not listed: a server over a folder reads every listed file to tell its ETag.
-"""
+"""Finds the versions of a release by listing their folders, complete or not."""
 
 import re
 
 from tasks.errors import InputError
-from tasks.storage.listing import folders
+from tasks.storage.listing import list_folders
 from tasks.storage.names import check_name, is_version
 from tasks.storage.store import Store
 
@@ -15,22 +11,22 @@ _ABBREVIATED = re.compile(r"[0-9a-f]{4,63}")
 
 
 def version_folders(store: Store, name: str) -> list[str]:
-    """The versions of `name` that have a folder, in alphabetic order; one without a manifest is not complete."""
-    with store.explained():
-        return [found for found in folders(store, check_name(name), "versions") if is_version(found)]
+    """The versions of `name` that have a folder, sorted; one without a manifest is incomplete."""
+    with store.explain_errors():
+        return [found for found in list_folders(store, check_name(name), "versions") if is_version(found)]
 
 
 def release_names(store: Store) -> list[str]:
-    """The names that releases are published under in the store."""
-    with store.explained():
-        return [name for name in folders(store) if folders(store, name, "versions")]
+    """The names of the releases in the store."""
+    with store.explain_errors():
+        return [name for name in list_folders(store) if list_folders(store, name, "versions")]
 
 
 def find_version(store: Store, name: str, abbreviated: str) -> str | None:
-    """The version that begins with `abbreviated` (four digits or more), None if there is none or it is no such thing.
+    """The version that begins with `abbreviated` (four digits or more), None if there is none or it cannot be one.
 
     Raises:
-        InputError: several versions begin so.
+        InputError: several versions begin with it.
     """
     if not _ABBREVIATED.fullmatch(abbreviated):
         return None

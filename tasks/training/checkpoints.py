@@ -26,7 +26,7 @@ from tasks.settings import settings
 from tasks.stage.folders import MANIFEST, Facts, make_folder, make_place, read_manifest, remove_folder, remove_leftovers
 
 if TYPE_CHECKING:
-    from tasks.storage.checkpoint_uploads import Copies
+    from tasks.storage.checkpoint_uploads import CheckpointUploads
     from tasks.storage.mirror import Mirror
 
 LAST_COPY_S = 60.0
@@ -222,10 +222,10 @@ class Checkpoints:
         os.close(lock)
 
 
-def _copies(mirror: "Mirror", limit: int, tell: Callable[[str], None]) -> "Copies":
-    from tasks.storage.checkpoint_uploads import Copies
+def _copies(mirror: "Mirror", limit: int, tell: Callable[[str], None]) -> "CheckpointUploads":
+    from tasks.storage.checkpoint_uploads import CheckpointUploads
 
-    return Copies(mirror, limit, tell)
+    return CheckpointUploads(mirror, limit, tell)
 
 
 def _lock_file(path: Path) -> int | None:

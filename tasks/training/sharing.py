@@ -116,7 +116,7 @@ def _is_release(model: ModelReference) -> bool:
 def _copy(kind: type[Reference], key: str, release: ReleaseParameters) -> "Iterator[FolderCopy]":
     from tasks.storage.folder_copies import STAGES, FolderCopy
 
-    with open_releases(release) as store, store.explained():
+    with open_releases(release) as store, store.explain_errors():
         yield FolderCopy(store, (STAGES, kind.stage, key))
 
 

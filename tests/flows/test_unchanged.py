@@ -60,7 +60,7 @@ def test_on_any_machine_the_same_run_is_unchanged_and_makes_nothing(elsewhere: R
         ({"corpus": CorpusParameters(template=TEMPLATE, seed=1)}, "the corpus"),
         ({"corpus": CorpusParameters(template="{a|b} {c|d|e} {f|g}")}, "the corpus"),
         ({"model": ModelParameters(name="scratch-125m")}, "the base model"),
-        ({"tokens": TokenParameters(block_size=16)}, "the cutting into tokens"),
+        ({"tokens": TokenParameters(block_size=16)}, "the tokenization"),
         ({"training": TrainingParameters(max_steps=4)}, "the training"),
         ({"sampling": SamplingParameters(prompts=("a d",))}, "the sampling"),
     ],

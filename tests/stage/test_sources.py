@@ -72,9 +72,9 @@ def test_a_damaged_copy_on_the_disk_is_fetched_again(gate: Gate) -> None:
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
-        (f"s3://{LOCAL_BUCKET}/texts/none.txt", "texts/none.txt is not there; correct the name"),
+        (f"s3://{LOCAL_BUCKET}/texts/none.txt", "texts/none.txt does not exist: correct the name"),
         ("s3://nobodys-bucket/lines.txt", "the bucket of s3://nobodys-bucket at"),
-        ("s3://lines.txt", "names no object"),
+        ("s3://lines.txt", "is not an object"),
         (f"s3://{LOCAL_BUCKET}/texts/.hidden.txt", "has the unsafe part '.hidden.txt'"),
     ],
 )
@@ -96,7 +96,7 @@ def test_an_object_that_is_replaced_while_it_is_fetched_is_not_taken(remote: End
     with open_object(URI) as source:
         before = source.state()
         put("others\n")
-        with pytest.raises(UnavailableError, match="was replaced while it was fetched: try again"):
+        with pytest.raises(UnavailableError, match="was replaced during the download: try again"):
             source.download(tmp_path / "file", before, lambda _: None)
 
 

@@ -122,7 +122,7 @@ def line(whole_line: Line) -> Iterator[Line]:
     prefix = f"test-{uuid.uuid4().hex[:8]}"
 
     def here(store: Store) -> Store:
-        return dataclasses.replace(store, prefix=prefix, place=f"s3://{LOCAL_BUCKET}/{prefix}")
+        return dataclasses.replace(store, prefix=prefix, location=f"s3://{LOCAL_BUCKET}/{prefix}")
 
     one = whole_line
     yield Line(one.endpoint, one.gate, here(one.through), here(one.direct), here(one.watcher))

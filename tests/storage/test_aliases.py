@@ -16,7 +16,7 @@ from urllib3 import HTTPResponse
 from tasks.errors import UnavailableError
 from tasks.storage import conditional
 from tasks.storage.aliases import Alias, move_alias, read_alias
-from tasks.storage.conditional import find_spelling
+from tasks.storage.conditional import find_etag_format
 from tasks.storage.embedded_server import Endpoint
 from tasks.storage.store import Store
 
@@ -38,9 +38,9 @@ def found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_store_does_is_found_out_and_nothing_is_left(swapping: Store, store: Store) -> None:
-    spelling = find_spelling(swapping, "jokes")
-    assert spelling is not None
-    assert find_spelling(store, "jokes") is None, "rclone ignores the headers"
+    etag_format = find_etag_format(swapping, "jokes")
+    assert etag_format is not None
+    assert find_etag_format(store, "jokes") is None, "rclone ignores the headers"
     for one in (swapping, store):
         assert one.client.list_objects_v2(Bucket=one.bucket, Prefix=one.prefix).get("Contents", []) == []
 
@@ -48,9 +48,9 @@ def test_what_a_store_does_is_found_out_and_nothing_is_left(swapping: Store, sto
 def test_it_is_tried_once(swapping: Store) -> None:
     calls: list[str] = []
     swapping.client.meta.events.register("before-call.s3.PutObject", lambda **_: calls.append("put"))
-    find_spelling(swapping, "jokes")
+    find_etag_format(swapping, "jokes")
     tried = len(calls)
-    find_spelling(swapping, "jokes")
+    find_etag_format(swapping, "jokes")
     assert len(calls) == tried > 0
 
 
@@ -60,7 +60,7 @@ def test_a_store_that_does_not_know_the_headers_gets_plain_puts(swapping: Store,
     events.register("before-send.s3.PutObject", partial(_refuse_conditions, status=status))
     assert move_alias(swapping, "jokes", "latest", ONE).seq == 1
     assert move_alias(swapping, "jokes", "latest", TWO).previous == ONE
-    assert find_spelling(swapping, "jokes") is None
+    assert find_etag_format(swapping, "jokes") is None
 
 
 def _refuse_conditions(request: Any, *, status: int, **_: object) -> AWSResponse | None:
@@ -73,7 +73,7 @@ def _refuse_conditions(request: Any, *, status: int, **_: object) -> AWSResponse
 
 
 def test_six_publishers_at_once_are_all_counted(seaweed_endpoint: Endpoint, swapping: Store) -> None:
-    find_spelling(swapping, "jokes")
+    find_etag_format(swapping, "jokes")
     start = Barrier(6)
 
     def publish(number: int) -> Alias:
@@ -109,7 +109,7 @@ def test_an_alias_that_moved_between_reading_and_writing_is_read_again(
 def test_a_move_whose_acknowledgement_was_lost_is_made_once(swapping: Store, already: bool) -> None:
     if already:
         move_alias(swapping, "jokes", "latest", ONE)
-    find_spelling(swapping, "jokes")
+    find_etag_format(swapping, "jokes")
     lost: list[bool] = []
 
     def lose(**_: object) -> None:
@@ -129,11 +129,11 @@ def test_an_alias_that_never_stands_still_is_given_up(swapping: Store, monkeypat
     monkeypatch.setattr("tasks.storage.aliases._PAUSE_S", 0)
     refused: list[str] = []
 
-    def refuse(self: Store, key: str, data: bytes, *, over: str | None) -> bool:
+    def refuse(self: Store, key: str, data: bytes, *, etag: str | None) -> bool:
         refused.append(key)
         return False
 
-    monkeypatch.setattr(Store, "swap", refuse)
-    with pytest.raises(UnavailableError, match="moved by other publishers all the time"):
+    monkeypatch.setattr(Store, "compare_and_swap", refuse)
+    with pytest.raises(UnavailableError, match="moved by other publishers again and again"):
         move_alias(swapping, "jokes", "latest", ONE)
     assert len(refused) == 3

@@ -107,11 +107,11 @@ def test_who_waits_says_so_once_and_for_whom(tmp_path: Path) -> None:
     with (
         embedded_store(tmp_path),
         pytest.raises(UnavailableError),
-        embedded_store(tmp_path, lock_limit_s=1.5, tell=told.append),
+        embedded_store(tmp_path, lock_limit_s=1.5, on_wait=told.append),
     ):
         pass
     assert told == [f"the release folder {tmp_path} is in use by process {os.getpid()}: waiting for it, 1.5 s at most"]
-    with embedded_store(tmp_path, tell=told.append):
+    with embedded_store(tmp_path, on_wait=told.append):
         assert len(told) == 1, "nobody waits"
 
 
@@ -147,7 +147,7 @@ def test_settings_of_the_user_do_not_reach_the_server(tmp_path: Path, monkeypatc
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file/inside cannot be made"), embedded_store(tmp_path / "file" / "inside"):
+    with pytest.raises(InputError, match="file/inside cannot be created"), embedded_store(tmp_path / "file" / "inside"):
         pass
 
 

@@ -210,5 +210,5 @@ def test_a_target_that_is_no_folder_is_one_sentence_and_stays(
 def test_an_alias_without_a_number_is_refused(store: Store) -> None:
     alias = {"version": "1" * 64, "previous": "2" * 64, "nonce": "x", "published_at": "x"}
     store.write(store.key("jokes", "aliases", "latest.json"), json.dumps(alias).encode())
-    with pytest.raises(InputError, match="is no alias"):
+    with pytest.raises(InputError, match="is not a valid alias"):
         read_alias(store, "jokes", "latest")

@@ -8,10 +8,10 @@ from botocore.exceptions import ConnectionClosedError
 from tasks.errors import InputError, UnavailableError
 from tasks.storage.aliases import move_alias, read_alias
 from tasks.storage.fetch import fetch
+from tasks.storage.inventory import list_versions
 from tasks.storage.manifest import build_manifest, scan
 from tasks.storage.publish import publish
 from tasks.storage.store import Store
-from tasks.storage.survey import survey
 
 
 class KilledError(Exception):
@@ -32,7 +32,7 @@ def keys_put(store: Store) -> list[str]:
 
 
 def complete_versions(store: Store) -> set[str]:
-    return {one.version for one in survey(store, "jokes").versions}
+    return {one.version for one in list_versions(store, "jokes").versions}
 
 
 def test_files_come_first_then_the_manifest_then_the_alias(store: Store, release: Path) -> None:
@@ -183,5 +183,5 @@ def test_a_name_that_is_not_allowed_sends_nothing(store: Store, release: Path, o
 def test_an_alias_of_another_form_is_refused(store: Store) -> None:
     for content in (b"[]", b"{", b"{}", json.dumps({"version": "../x"}).encode()):
         store.write(store.key("jokes", "aliases", "latest.json"), content)
-        with pytest.raises(InputError, match="is no alias"):
+        with pytest.raises(InputError, match="is not a valid alias"):
             read_alias(store, "jokes", "latest")

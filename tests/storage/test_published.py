@@ -12,12 +12,12 @@ from tasks.errors import InputError, UnavailableError
 from tasks.storage.aliases import Alias, list_aliases, move_alias, read_alias
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.fetch import read_manifest, resolve
+from tasks.storage.inventory import FACTS, list_versions
 from tasks.storage.manifest import Manifest
-from tasks.storage.promotion import go_back, promote
+from tasks.storage.promotion import promote, roll_back
 from tasks.storage.prune import prune
 from tasks.storage.publish import publish
 from tasks.storage.store import Store
-from tasks.storage.survey import FACTS, survey
 from tasks.storage.verify import check_present, verify
 
 DAY = 24 * 3600
@@ -61,14 +61,14 @@ def named(store: Store, alias: str) -> Alias:
 
 
 def there(store: Store) -> list[str]:
-    return [one.version for one in survey(store, "jokes").versions]
+    return [one.version for one in list_versions(store, "jokes").versions]
 
 
 def test_versions_are_listed_newest_first_with_what_they_state_and_who_names_them(
     store: Store, versions: list[str]
 ) -> None:
     move_alias(store, "jokes", "champion", versions[1])
-    found = survey(store, "jokes")
+    found = list_versions(store, "jokes")
     assert [one.version for one in found.versions] == versions[::-1]
     assert [one.facts for one in found.versions] == [{"loss_after": number / 8} for number in (3, 2, 1, 0)]
     assert [one.aliases for one in found.versions] == [("latest",), (), ("champion",), ()]
@@ -89,7 +89,7 @@ def test_versions_of_the_same_second_are_ordered_by_the_moves_of_their_alias(
 
 def test_facts_that_are_damaged_are_no_facts(store: Store, versions: list[str]) -> None:
     alter(store, versions[3], FACTS, b'{"loss_after": 0.0}')
-    assert survey(store, "jokes").versions[0].facts == {}
+    assert list_versions(store, "jokes").versions[0].facts == {}
 
 
 def test_a_version_is_found_by_its_first_digits(store: Store, versions: list[str]) -> None:
@@ -111,13 +111,13 @@ def test_first_digits_that_fit_several_versions_are_refused(store: Store, versio
 def test_each_rollback_goes_back_one_move_further(store: Store, versions: list[str]) -> None:
     zero, one, two, three = versions
     assert (named(store, "latest").version, named(store, "latest").seq) == (three, 4)
-    assert go_back(store, "jokes", "latest").version == two
-    assert go_back(store, "jokes", "latest").version == one
+    assert roll_back(store, "jokes", "latest").version == two
+    assert roll_back(store, "jokes", "latest").version == one
     promote(store, manifest(store, three), "latest")
-    assert go_back(store, "jokes", "latest").version == one, "what it named before the promotion"
-    assert go_back(store, "jokes", "latest").version == zero
+    assert roll_back(store, "jokes", "latest").version == one, "what it named before the promotion"
+    assert roll_back(store, "jokes", "latest").version == zero
     with pytest.raises(InputError, match=f"has named no version before {zero[:12]}"):
-        go_back(store, "jokes", "latest")
+        roll_back(store, "jokes", "latest")
     said = named(store, "latest")
     assert [move.version for move in (*said.history, said)] == [zero, one, two, three, two, one, three, one, zero]
     assert [move.seq for move in (*said.history, said)] == list(range(1, 10))
@@ -127,13 +127,13 @@ def test_each_rollback_goes_back_one_move_further(store: Store, versions: list[s
 def test_a_rollback_keeps_what_was_said_of_the_version(store: Store, versions: list[str]) -> None:
     move_alias(store, "jokes", "champion", versions[0], {"loss": 0.5})
     move_alias(store, "jokes", "champion", versions[1], {"loss": 0.25})
-    assert go_back(store, "jokes", "champion").meta == {"loss": 0.5}
+    assert roll_back(store, "jokes", "champion").meta == {"loss": 0.5}
 
 
 def test_an_alias_without_a_history_goes_back_to_its_previous(store: Store, versions: list[str]) -> None:
     said = {"version": versions[3], "previous": versions[1], "seq": 7, "nonce": "n", "published_at": "", "meta": {}}
     store.write(store.key("jokes", "aliases", "latest.json"), json.dumps(said).encode())
-    back = go_back(store, "jokes", "latest")
+    back = roll_back(store, "jokes", "latest")
     assert (back.version, back.seq) == (versions[1], 8)
 
 
@@ -141,11 +141,11 @@ def test_an_alias_without_a_history_goes_back_to_its_previous(store: Store, vers
 def test_a_rollback_to_what_is_not_whole_any_more_moves_nothing(store: Store, versions: list[str], loss: str) -> None:
     alter(store, versions[2], loss, None)
     before = named(store, "latest")
-    with pytest.raises(InputError, match=f"named {versions[2][:12]} before, which .* does not hold any more"):
-        go_back(store, "jokes", "latest")
+    with pytest.raises(InputError, match=f"named {versions[2][:12]} before, which .* no longer holds"):
+        roll_back(store, "jokes", "latest")
     assert named(store, "latest") == before
     with pytest.raises(InputError, match="has no alias nothing of jokes"):
-        go_back(store, "jokes", "nothing")
+        roll_back(store, "jokes", "nothing")
 
 
 def test_what_is_not_whole_is_not_promoted(store: Store, versions: list[str]) -> None:
@@ -209,10 +209,10 @@ def test_prune_takes_old_leftovers_and_leaves_a_publication_that_goes_on(release
         age(tmp_path / "store" / "releases", version, days)
     with open_store(parse_destination(str(tmp_path / "store"))) as store:
         publish(store, release, "jokes")
-        assert survey(store, "jokes").incomplete == (old, new)
+        assert list_versions(store, "jokes").incomplete == (old, new)
         assert prune(store, "jokes", 9, dry_run=True).leftovers == (old,)
         assert prune(store, "jokes", 9, dry_run=False).leftovers == (old,)
-        assert survey(store, "jokes").incomplete == (new,)
+        assert list_versions(store, "jokes").incomplete == (new,)
 
 
 def test_a_version_that_is_promoted_while_it_is_pruned_stays_whole(store: Store, versions: list[str]) -> None:
@@ -223,7 +223,7 @@ def test_a_version_that_is_promoted_while_it_is_pruned_stays_whole(store: Store,
             promoted.append(move_alias(store, "jokes", "champion", versions[0]))
 
     store.client.meta.events.register("after-call.s3.DeleteObject", meanwhile)
-    with pytest.raises(UnavailableError, match=f"came to name {versions[0][:12]} at this moment"):
+    with pytest.raises(UnavailableError, match=f"was just moved to {versions[0][:12]}"):
         prune(store, "jokes", 3, dry_run=False)
     assert promoted
     verify(store, manifest(store, named(store, "champion").version))
@@ -244,7 +244,7 @@ def test_a_promotion_that_comes_too_late_for_a_prune_is_taken_back(
 
     chosen = manifest(store, versions[0])
     store.client.meta.events.register("before-call.s3.PutObject", meanwhile)
-    with pytest.raises(UnavailableError, match="was pruned at this moment"):
+    with pytest.raises(UnavailableError, match="was just pruned"):
         promote(store, chosen, "champion")
     assert late
     assert versions[0] not in there(store)

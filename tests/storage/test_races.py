@@ -15,7 +15,7 @@ import pytest
 from tasks.errors import InputError, UnavailableError
 from tasks.storage import conditional, failures
 from tasks.storage.aliases import read_alias
-from tasks.storage.conditional import find_spelling
+from tasks.storage.conditional import find_etag_format
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.fetch import fetch
 from tasks.storage.publish import Published, publish
@@ -39,7 +39,7 @@ def test_six_publishers_race_for_one_alias_and_each_is_told_how_it_ended(
     line: Line, release: Path, tmp_path: Path
 ) -> None:
     first = publish_and_change(line.direct, release)
-    swaps = find_spelling(line.direct, "jokes") is not None
+    swaps = find_etag_format(line.direct, "jokes") is not None
     start = Barrier(PUBLISHERS)
 
     def race(number: int) -> Published | UnavailableError:
@@ -73,9 +73,9 @@ def test_six_publishers_race_for_one_alias_and_each_is_told_how_it_ended(
 def test_a_fault_while_the_store_is_tried_does_not_hide_what_it_can_do(
     line: Line, act: Callable[[object], None], method: str
 ) -> None:
-    swaps = find_spelling(line.direct, "jokes") is not None
+    swaps = find_etag_format(line.direct, "jokes") is not None
     line.gate.faults.append(fault := Fault(act, method, ".json"))
-    assert (find_spelling(line.through, "jokes") is not None) == swaps
+    assert (find_etag_format(line.through, "jokes") is not None) == swaps
     assert fault.hits or not swaps
 
 
@@ -100,10 +100,10 @@ def test_a_clock_that_is_wrong_is_named_and_changes_nothing(
             read_alias(line.direct, "jokes", "latest")
         with (
             pytest.raises(InputError, match="refused HeadObject: the clock of this machine is wrong"),
-            line.direct.explained(),
+            line.direct.explain_errors(),
         ):
             line.direct.client.head_object(Bucket=line.direct.bucket, Key="any")
-        with pytest.raises(InputError, match="clock"), open_store(parse_destination(line.direct.place)):
+        with pytest.raises(InputError, match="clock"), open_store(parse_destination(line.direct.location)):
             pass
         with pytest.raises(InputError, match="clock"):
             publish(line.direct, release, "jokes")

@@ -10,7 +10,7 @@ from tasks.champion import find_champion
 from tasks.parameters import ReleaseParameters
 from tasks.registry.locate import CHAMPION
 from tasks.registry.verbs import promote, rollback
-from tasks.release import crown
+from tasks.release import promote_to_champion
 from tasks.stage.references import ModelReference
 from tasks.storage.aliases import read_alias
 from tasks.storage.destination import open_store, parse_destination
@@ -43,9 +43,9 @@ def found(place: ReleaseParameters, weights: str) -> ModelReference | None:
     return find_champion.fn(place, references.weights(model_sha256=weights), "GPT-NEO")
 
 
-def crowned(place: ReleaseParameters, version: str) -> bool:
+def promoted(place: ReleaseParameters, version: str) -> bool:
     with open_store(parse_destination(place.destination)) as store:
-        return crown(store, "jokes", version, {})
+        return promote_to_champion(store, "jokes", version, {})
 
 
 def champion(place: ReleaseParameters) -> str | None:
@@ -89,17 +89,17 @@ def test_a_damaged_champion_is_told_and_does_not_stop_the_run(
     assert "it cannot be compared with" in capsys.readouterr().out
 
 
-def test_a_version_is_crowned_but_not_one_that_a_person_rolled_back_from(
+def test_a_version_is_promoted_but_not_one_that_a_person_rolled_back_from(
     place: ReleaseParameters, published: Publish, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = published("a"), published("b")
-    assert crowned(place, first)
-    assert crowned(place, first), "it is the champion already"
-    assert crowned(place, second)
+    assert promoted(place, first)
+    assert promoted(place, first), "it is the champion already"
+    assert promoted(place, second)
     rollback(release=place)
     assert champion(place) == first
-    assert not crowned(place, second)
-    assert f"promote {second[:12]} does it" in capsys.readouterr().out
+    assert not promoted(place, second)
+    assert f"flows/release.py promote {second[:12]}" in capsys.readouterr().out
     assert champion(place) == first
-    assert crowned(place, published("c"))
-    assert crowned(place, second), "the rollback is not the last word any more"
+    assert promoted(place, published("c"))
+    assert promoted(place, second), "the rollback is not the last word any more"

@@ -1,9 +1,4 @@
-"""What a store holds of a release: its versions, newest first, and its aliases. For people and for pruning.
-
-What comes in: an open store and a name. What it leaves: a Survey. A version states its own facts (loss, corpus, ...) in
-the file FACTS, which belongs to it as any other file does; one that is without has none. Reading a release needs
-nothing of this: a listing may be late.
-"""
+"""Lists what a store holds of a release: its versions, newest first, and its aliases; for display and pruning."""
 
 import hashlib
 import json
@@ -22,7 +17,7 @@ from tasks.storage.store import Store
 from tasks.storage.versions import version_folders
 
 FACTS = "release.json"
-"""File of a release: one JSON object with the figures that tell it from others."""
+"""The file of a release with its facts (loss, corpus, ...): one JSON object."""
 _THREADS = 16
 
 
@@ -39,33 +34,33 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Survey:
-    """Complete versions, newest first; aliases by name; versions that have files but no sound manifest."""
+class Inventory:
+    """Complete versions, newest first; aliases by name; versions that have files but no valid manifest."""
 
     versions: tuple[Version, ...]
     aliases: Mapping[str, Alias]
     incomplete: tuple[str, ...]
 
 
-def survey(store: Store, name: str) -> Survey:
-    """Look at every version and alias of `name`.
+def list_versions(store: Store, name: str) -> Inventory:
+    """List every version and alias of `name`.
 
     Raises:
-        InputError: an alias is not what it may be, or the store refuses.
+        InputError: an alias is not valid, or the store refuses.
         UnavailableError: the store does not answer.
     """
     check_name(name)
     aliases = list_aliases(store, name)
     folders = version_folders(store, name)
-    with store.explained(), ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(lambda version: _look_or_none(store, name, version, aliases), folders))
+    with store.explain_errors(), ThreadPoolExecutor(_THREADS) as pool:
+        found = list(pool.map(lambda version: _read_or_none(store, name, version, aliases), folders))
     complete = sorted((one for one in found if one is not None), key=lambda one: _order(one, aliases), reverse=True)
     incomplete = tuple(folder for folder, one in zip(folders, found, strict=True) if one is None)
-    return Survey(tuple(complete), aliases, incomplete)
+    return Inventory(tuple(complete), aliases, incomplete)
 
 
 def read_facts(store: Store, manifest: Manifest) -> Mapping[str, Any]:
-    """What a version states of itself; nothing where it has no such file or the file is damaged."""
+    """The facts of a version; empty where it has no such file or the file is damaged."""
     stated = manifest.files.get(FACTS)
     data = None if stated is None else store.read(store.key(manifest.name, "versions", manifest.version, FACTS))
     if stated is None or data is None or hashlib.sha256(data).hexdigest() != stated.sha256:
@@ -77,20 +72,20 @@ def read_facts(store: Store, manifest: Manifest) -> Mapping[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def look(store: Store, name: str, version: str) -> Version:
-    """One version; InputError where it is not complete."""
-    with store.explained():
-        return _look(store, name, version, list_aliases(store, name))
+def read_version(store: Store, name: str, version: str) -> Version:
+    """Read one version; InputError where it is not complete."""
+    with store.explain_errors():
+        return _read(store, name, version, list_aliases(store, name))
 
 
-def _look_or_none(store: Store, name: str, version: str, aliases: Mapping[str, Alias]) -> Version | None:
+def _read_or_none(store: Store, name: str, version: str, aliases: Mapping[str, Alias]) -> Version | None:
     try:
-        return _look(store, name, version, aliases)
+        return _read(store, name, version, aliases)
     except InputError:
         return None
 
 
-def _look(store: Store, name: str, version: str, aliases: Mapping[str, Alias]) -> Version:
+def _read(store: Store, name: str, version: str, aliases: Mapping[str, Alias]) -> Version:
     manifest = read_manifest(store, name, version)
     head = store.client.head_object(Bucket=store.bucket, Key=store.key(name, "versions", version, MANIFEST))
     return Version(
@@ -99,11 +94,12 @@ def _look(store: Store, name: str, version: str, aliases: Mapping[str, Alias]) -
         files=len(manifest.files),
         bytes=manifest.size,
         facts=read_facts(store, manifest),
-        aliases=tuple(alias for alias, said in aliases.items() if said.version == version),
+        aliases=tuple(alias for alias, state in aliases.items() if state.version == version),
     )
 
 
 def _order(version: Version, aliases: Mapping[str, Alias]) -> tuple[str, int]:
     """By the time of publishing; within a second by the moves of the aliases."""
-    moves = [move.seq for said in aliases.values() for move in (*said.history, said) if move.version == version.version]
+    states = [move for alias in aliases.values() for move in (*alias.history, alias)]
+    moves = [move.seq for move in states if move.version == version.version]
     return version.published_at, max(moves, default=0)
