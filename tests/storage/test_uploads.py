@@ -75,5 +75,5 @@ def test_a_store_that_cannot_list_them_is_said_to_be_so(store: Store) -> None:
         raise ClientError(error, "ListMultipartUploads")
 
     store.client.meta.events.register("before-call.s3.ListMultipartUploads", refuse)
-    with pytest.raises(InputError, match="cannot list unfinished uploads: let a lifecycle rule"):
+    with pytest.raises(InputError, match="cannot list unfinished uploads: abort them by a lifecycle rule"):
         abort_stale(store, "jokes", 0, dry_run=False)
