@@ -53,7 +53,7 @@ def compare_models(
 ) -> Facts:
     """Measure the contenders, and decide whether the challenger may become the champion."""
     floor = read_report(report).floor
-    figures = run_figures.run_figures(
+    figures = run_figures.measure_models(
         [_measured(one) for one in contenders],
         read_prompts(contenders[1].samples),
         [(one["prompt"], one["seed"]) for one in read_samples(contenders[1].samples)],

@@ -11,8 +11,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.evaluation.models.novelty import valid_documents
 from tasks.evaluation.models.prompts import NO_ROOM, choose_prompts
-from tasks.evaluation.models.validity import valid_documents
 from tasks.evaluation.tables import markdown_table
 from tasks.observability.artifacts import show
 from tasks.parameters import SamplingParameters

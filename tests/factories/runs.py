@@ -8,7 +8,7 @@ from tasks.evaluation.corpus.report import CorpusReport
 from tasks.evaluation.models.bootstrap import HeldOutLosses
 from tasks.evaluation.models.gate import Gate, Guards
 from tasks.evaluation.models.prompts import choose_prompts
-from tasks.evaluation.models.run_figures import Contender, Role, RunFigures, run_figures
+from tasks.evaluation.models.run_figures import Contender, Role, RunFigures, measure_models
 from tasks.evaluation.reports.html import RunStory
 from tasks.spintax import Template, draw_from, read_templates
 from tests.evaluation.corpus.test_report import SEED, seed_report
@@ -68,7 +68,7 @@ def figures(
     ]
     if champion is not None:
         contenders.append(contender("champion", champion, asked, endings(asked, 3)))
-    return run_figures(
+    return measure_models(
         contenders, prompts, [(prompt, 7 + place) for place, prompt in enumerate(asked)], templates=templates,
         train=lambda: TRAIN, floor=FLOOR if templates else None, guards=guards, gate=gate,
     )  # fmt: skip

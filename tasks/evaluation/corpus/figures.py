@@ -4,35 +4,20 @@ What comes in: what the stages know of a corpus (`Source`, `Counts`, `Split`, `T
 whose JSON is report.json. Models are frozen and refuse unknown names; whole numbers are exact at any size.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def _to_unicode(text: object) -> object:
-    return text.encode(errors="backslashreplace").decode() if isinstance(text, str) else text
-
-
-Written = Annotated[str, BeforeValidator(_to_unicode)]
-"""What users wrote; the name of a file need not be Unicode, JSON must be."""
+from tasks.evaluation.figures import Count, Figures, Share, UserText
 
 HeldOutPair = tuple[int, tuple[int, int], tuple[int, int]]
 """Number of the template, then (slot, option) twice; everything counts from 0."""
 
 
-class Figures(BaseModel):
-    """Numbers that belong together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class Source(Figures):
     """What documents were taken from."""
 
-    name: Written
+    name: UserText
     kind: Literal["template", "text"]
     line: Count | None = None
     """Where the template begins, from 1."""
@@ -52,7 +37,7 @@ class Counts(Figures):
     kept: Count
     duplicate: Count
     empty: Count
-    rejected: dict[Written, Count] = {}
+    rejected: dict[UserText, Count] = Field(default_factory=dict)
     """Reason → documents."""
     train: Count
     evaluation: Count
@@ -131,9 +116,9 @@ class TokenFigures(Tokens):
 class Option(Figures):
     """An option of a slot; slots count from 1."""
 
-    template: Written
+    template: UserText
     slot: Count
-    option: Written
+    option: UserText
 
 
 class OptionPair(Figures):
@@ -242,5 +227,5 @@ class CorpusReport(Figures):
     split: SplitFigures
     leak: Leak
     floor: Floor
-    fingerprints: dict[Written, Written]
-    warnings: tuple[Written, ...]
+    fingerprints: dict[UserText, UserText]
+    warnings: tuple[UserText, ...]

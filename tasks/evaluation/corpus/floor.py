@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from math import exp, log
 
 from tasks.evaluation.corpus.figures import Floor
+from tasks.evaluation.figures import MAX_EXPONENT
 from tasks.spintax import Template
-
-MAX_EXPONENT = 700.0
-"""A perplexity of more than e to the power of this is not given: floats end there."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tasks.evaluation.corpus.figures import (
     Tokens,
 )
 from tasks.evaluation.corpus.floor import HeldOutSize, loss_floor, no_floor
-from tasks.evaluation.corpus.statistics import Survey, survey
+from tasks.evaluation.corpus.statistics import CorpusStatistics, collect_statistics
 from tasks.evaluation.corpus.text import report_markdown, report_text
 from tasks.evaluation.corpus.warnings import warn
 from tasks.spintax import Template, count_distinct_of
@@ -85,7 +85,7 @@ def make_report(  # noqa: PLR0913 a corpus has that many aspects
         ValueError: the arguments do not agree with each other.
     """
     _check_sources(sources, templates)
-    found = survey(train, evaluation, templates, split.held_out)
+    found = collect_statistics(train, evaluation, templates, split.held_out)
     if (found.train, found.evaluation) != (counts.train, counts.evaluation):
         raise ValueError(f"counted {counts}, but {found.train} documents and {found.evaluation} held out were read")
     distinct = count_distinct_of(templates) if templates else None
@@ -138,7 +138,7 @@ def _token_figures(tokens: Tokens | None, counts: Counts) -> TokenFigures | None
     )
 
 
-def _measures(found: Survey, split: Split) -> str:
+def _measures(found: CorpusStatistics, split: Split) -> str:
     if not found.evaluation:
         return MEASURES["nothing"]
     kinds = [split.kind] * bool(found.leak.neighbours) + ["text"] * bool(found.leak.runs)
@@ -146,7 +146,11 @@ def _measures(found: Survey, split: Split) -> str:
 
 
 def _floor(
-    found: Survey, sources: Sequence[Source], templates: Sequence[Template], distinct: int | None, tokens: Tokens | None
+    found: CorpusStatistics,
+    sources: Sequence[Source],
+    templates: Sequence[Template],
+    distinct: int | None,
+    tokens: Tokens | None,
 ) -> Floor:
     if not templates or any(source.kind == "text" for source in sources):
         return no_floor("the entropy of own text is not known")

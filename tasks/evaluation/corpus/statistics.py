@@ -1,4 +1,4 @@
-"""Survey: one pass over the documents of a corpus for everything that the report counts.
+"""One pass over the documents of a corpus for everything that the report counts.
 
 What comes in: held-out and training documents as streams, the templates, the pairs held out. What it leaves: lengths,
 coverage and leak. Each stream is read once, the held-out one first; memory grows with the held-out documents (some
@@ -16,7 +16,7 @@ from tasks.spintax import Template
 
 
 @dataclass(frozen=True)
-class Survey:
+class CorpusStatistics:
     """What a pass over the documents found."""
 
     train: int
@@ -29,14 +29,14 @@ class Survey:
     leak: Leak
 
 
-def survey(
+def collect_statistics(
     train: Iterable[str],
     evaluation: Iterable[str],
     templates: Sequence[Template],
     held_out: Sequence[HeldOutPair] = (),
     *,
     max_pairs: int = MAX_PAIRS,
-) -> Survey:
+) -> CorpusStatistics:
     """Read both streams; ValueError where a held-out pair does not fit the templates.
 
     A document is read as the lowest derivation of a template that equals it. A training document counts for every
@@ -47,7 +47,7 @@ def survey(
         tallies.hold_out(document)
     for document in train:
         tallies.add(document)
-    return tallies.survey()
+    return tallies.figures()
 
 
 class _Tallies:
@@ -98,8 +98,8 @@ class _Tallies:
                 readings.append((number, choices))
         return readings
 
-    def survey(self) -> Survey:
-        return Survey(
+    def figures(self) -> CorpusStatistics:
+        return CorpusStatistics(
             train=self._train,
             evaluation=self._evaluation,
             own_documents=self._own,

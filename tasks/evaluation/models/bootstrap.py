@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from math import exp, fsum, isfinite
 from typing import TYPE_CHECKING
 
-from tasks.evaluation.corpus.figures import Count, Figures, Share
-from tasks.evaluation.corpus.floor import MAX_EXPONENT
+from tasks.evaluation.figures import MAX_EXPONENT, Count, Figures, Share
 
 if TYPE_CHECKING:
     import numpy as np

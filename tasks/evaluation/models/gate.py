@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.evaluation.corpus.figures import Figures, Share, Written
+from tasks.evaluation.figures import Figures, Share, UserText
 from tasks.evaluation.models.bootstrap import PairedComparison
 from tasks.units import number, percent
 
@@ -63,7 +63,7 @@ class Verdict(Figures):
     """Whether the challenger is promoted, and why."""
 
     promote: bool
-    opponent: Written
+    opponent: UserText
     """"base model", or the champion's version."""
     reasons: tuple[str, ...]
     """Sentences with figures: the comparison, then the guards that were failed, of a promotion those that were passed.

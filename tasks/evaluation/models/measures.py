@@ -20,7 +20,7 @@ DIGITS = 12
 """Of a sha256 that stands for a release in a text."""
 
 
-class Measure(NamedTuple):
+class Metric(NamedTuple):
     """One row."""
 
     name: str
@@ -30,7 +30,7 @@ class Measure(NamedTuple):
     """In the order of the models; empty where it is not known of one."""
 
 
-class Glance(NamedTuple):
+class HeadlineMetric(NamedTuple):
     """One row of the few that say most, with the loss floor beside the models."""
 
     name: str
@@ -39,22 +39,24 @@ class Glance(NamedTuple):
     """Empty where the measure has none."""
 
 
-def measures(figures: RunFigures) -> list[Measure]:
+def all_metrics(figures: RunFigures) -> list[Metric]:
     """All measures that a model has."""
-    rows = [Measure(name, better, _values(read, figures)) for name, better, read in _MEASURES]
+    rows = [Metric(name, better, _values(read, figures)) for name, better, read in _MEASURES]
     return [row for row in rows if any(row.values)]
 
 
-def glance(figures: RunFigures) -> list[Glance]:
+def headline_metrics(figures: RunFigures) -> list[HeadlineMetric]:
     """Losses, validity and novelty."""
     rows = [
-        Glance("loss, nats a token", _values(lambda one: _known(one.losses.loss), figures), _floor_per_token(figures)),
-        Glance(
+        HeadlineMetric(
+            "loss, nats a token", _values(lambda one: _known(one.losses.loss), figures), _floor_per_token(figures)
+        ),
+        HeadlineMetric(
             "loss, nats a document", _values(_document, figures), "" if figures.floor is None else number(figures.floor)
         ),
-        Glance("valid", _values(_valid, figures), ""),
-        Glance("valid and new", _values(_valid_new, figures), ""),
-        Glance("copied to the letter", _values(_verbatim, figures), ""),
+        HeadlineMetric("valid", _values(_valid, figures), ""),
+        HeadlineMetric("valid and new", _values(_valid_new, figures), ""),
+        HeadlineMetric("copied to the letter", _values(_verbatim, figures), ""),
     ]
     return [row for row in rows if any(row.values)]
 
@@ -77,7 +79,7 @@ def reasons(figures: RunFigures) -> list[str]:
     return [one.replace(opponent, short) for one in figures.verdict.reasons]
 
 
-def earned(figures: RunFigures) -> bool:
+def passes_gate(figures: RunFigures) -> bool:
     """Whether comparison and guards promote the challenger, whatever the gate was told."""
     return figures.verdict.comparison.wins and all(guard.passed for guard in figures.verdict.guards)
 

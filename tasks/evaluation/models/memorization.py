@@ -1,4 +1,4 @@
-"""Copying: how much of what the model wrote stands in the training documents, and how often it repeats itself.
+"""Memorization: how much of what the model wrote stands in the training documents, and how often it repeats itself.
 
 What comes in: samples, and the training documents, read once. What it leaves: for each sample the longest span that a
 training document holds verbatim, in words and in characters; the share of n-grams that are copied; distinct-n and
@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from statistics import fmean
 
-from tasks.evaluation.corpus.figures import Count, Figures, Share
+from tasks.evaluation.figures import Count, Figures, Share
 
 WORDS = 4
 """Words in an n-gram of which it is asked whether it is copied or repeated."""
@@ -28,7 +28,7 @@ class Span(Figures):
     characters: Count
 
 
-class Copying(Figures):
+class Memorization(Figures):
     """Samples against the training documents; a share of nothing is None."""
 
     samples: Count
@@ -47,7 +47,7 @@ class Copying(Figures):
     """One a sample, in order."""
 
 
-def copying(samples: Sequence[str], train: Iterable[str], *, words: int = WORDS) -> Copying:
+def measure_memorization(samples: Sequence[str], train: Iterable[str], *, words: int = WORDS) -> Memorization:
     """Compare the samples with the training documents; `train` is read once and not held."""
     split = [sample.split() for sample in samples]
     grams = [gram for sample in split for gram in ngrams(sample, words)]
@@ -59,7 +59,7 @@ def copying(samples: Sequence[str], train: Iterable[str], *, words: int = WORDS)
         by_character.read(document)
     copied = sum(gram not in missing for gram in grams)
     lengths = list(zip(by_word.longest(), by_character.longest(), strict=True))
-    return Copying(
+    return Memorization(
         samples=len(samples),
         ngram_words=words,
         ngrams=len(grams),

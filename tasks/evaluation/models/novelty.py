@@ -7,8 +7,7 @@ white space included, as `valid_documents` does. Only the samples are held in me
 
 from collections.abc import Iterable, Sequence
 
-from tasks.evaluation.corpus.figures import Count, Figures, Share
-from tasks.evaluation.models.validity import valid_documents
+from tasks.evaluation.figures import Count, Figures, Share
 from tasks.spintax import Template
 
 
@@ -28,7 +27,12 @@ class Novelty(Figures):
     verbatim_share: Share | None
 
 
-def novelty(samples: Sequence[str], templates: Sequence[Template], train: Iterable[str]) -> Novelty:
+def valid_documents(documents: Iterable[str], templates: Sequence[Template]) -> list[bool]:
+    """For each document, whether it is verbatim a sentence of one of the templates."""
+    return [any(template.contains(document) for template in templates) for document in documents]
+
+
+def measure_novelty(samples: Sequence[str], templates: Sequence[Template], train: Iterable[str]) -> Novelty:
     """Compare the samples; `train` is read once and not held."""
     known = set(samples).intersection(train)
     verbatim = sum(sample in known for sample in samples)

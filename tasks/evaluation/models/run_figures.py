@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.evaluation.corpus.figures import Figures
+from tasks.evaluation.figures import Figures
 from tasks.evaluation.models.bootstrap import HeldOutLosses, LossFigures, loss_figures, paired_bootstrap
 from tasks.evaluation.models.gate import BASE_MODEL, Gate, Guards, Measured, Verdict, decide
-from tasks.evaluation.models.memorization import Copying, copying
-from tasks.evaluation.models.novelty import Novelty, novelty
+from tasks.evaluation.models.memorization import Memorization, measure_memorization
+from tasks.evaluation.models.novelty import Novelty, measure_novelty
 from tasks.evaluation.models.prompts import Prompt
-from tasks.evaluation.models.variety import Variety, variety
+from tasks.evaluation.models.variety import Variety, measure_variety
 from tasks.spintax import Template
 
 Role = Literal["base", "challenger", "champion"]
@@ -43,10 +43,10 @@ class ModelFigures(Figures):
     losses: LossFigures
     novelty: Novelty
     variety: Variety | None
-    copying: Copying
+    copying: Memorization
 
 
-class Written(Figures):
+class Sample(Figures):
     """What one model wrote after a prompt: new and valid, copied from the training set, no sentence of a template."""
 
     role: Role
@@ -59,7 +59,7 @@ class SampleRow(Figures):
 
     prompt: str
     seed: int
-    written: tuple[Written, ...]
+    written: tuple[Sample, ...]
 
 
 class PromptNote(Figures):
@@ -85,7 +85,7 @@ class RunFigures(Figures):
         return next((one for one in self.models if one.role == role), None)
 
 
-def run_figures(  # noqa: PLR0913 what a verdict is made of
+def measure_models(  # noqa: PLR0913 what a verdict is made of
     contenders: Sequence[Contender],
     prompts: Sequence[Prompt],
     seeds: Sequence[tuple[str, int]],
@@ -125,9 +125,9 @@ def _figures(
         role=one.role,
         name=one.name,
         losses=loss_figures(one.losses, SEED, floor=floor),
-        novelty=novelty(one.documents, templates, known),
-        variety=variety(one.documents, templates),
-        copying=copying(one.texts, train()),
+        novelty=measure_novelty(one.documents, templates, known),
+        variety=measure_variety(one.documents, templates),
+        copying=measure_memorization(one.texts, train()),
     )
 
 
@@ -135,12 +135,12 @@ def _known(documents: Iterable[Sequence[str]], train: Iterable[str]) -> set[str]
     return {one for some in documents for one in some}.intersection(train)
 
 
-def _written(one: Contender, place: int, templates: Sequence[Template], known: set[str]) -> Written:
+def _written(one: Contender, place: int, templates: Sequence[Template], known: set[str]) -> Sample:
     document = one.documents[place]
     mark: Mark = "copied" if document in known else ""
     if templates and not mark:
         mark = "new" if any(template.contains(document) for template in templates) else "invalid"
-    return Written(role=one.role, text=one.texts[place], mark=mark)
+    return Sample(role=one.role, text=one.texts[place], mark=mark)
 
 
 def _decide(contenders: Sequence[Contender], models: Sequence[ModelFigures], guards: Guards, gate: Gate) -> Verdict:

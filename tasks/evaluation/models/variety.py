@@ -15,7 +15,7 @@ from fractions import Fraction
 from math import log
 from statistics import fmean
 
-from tasks.evaluation.corpus.figures import Count, Figures, Share, Written
+from tasks.evaluation.figures import Count, Figures, Share, UserText
 from tasks.spintax import Template
 
 
@@ -39,7 +39,7 @@ class SlotVariety(Figures):
 class TemplateVariety(Figures):
     """One template, `name:line`."""
 
-    template: Written
+    template: UserText
     samples: Count
     """Samples that belong to it."""
     slots: tuple[SlotVariety, ...]
@@ -58,7 +58,7 @@ class Variety(Figures):
     templates: tuple[TemplateVariety, ...]
 
 
-def variety(samples: Iterable[str], templates: Sequence[Template]) -> Variety | None:
+def measure_variety(samples: Iterable[str], templates: Sequence[Template]) -> Variety | None:
     """Count what the valid samples take, the others do not count; None without templates.
 
     Exact where a template's derivations are distinct; else the lowest derivation of a text is taken for the one meant.

@@ -5,15 +5,15 @@ What comes in: RunFigures. What it leaves: the markup of each section, without i
 
 from tasks.evaluation.models.measures import (
     LABELS,
+    all_metrics,
     by_prompt,
-    earned,
-    glance,
-    measures,
+    headline_metrics,
     model_name,
     opponent_name,
+    passes_gate,
     reasons,
 )
-from tasks.evaluation.models.run_figures import PromptNote, RunFigures, Written
+from tasks.evaluation.models.run_figures import PromptNote, RunFigures, Sample
 from tasks.evaluation.reports.markup import Html, join, table, tag, text
 
 UNKNOWN = tag("span", "not known", class_="none")
@@ -28,7 +28,7 @@ MEANINGS = {
 def verdict(figures: RunFigures) -> Html:
     """The verdict in large, its reasons, and the few figures that say most."""
     promoted = figures.verdict.promote
-    tone = "bad" if not promoted else "good" if earned(figures) else "warn"
+    tone = "bad" if not promoted else "good" if passes_gate(figures) else "warn"
     return join(
         tag("p", "Promoted" if promoted else "Refused", class_=f"verdict {tone}"),
         tag("p", _said(figures), class_="lead"),
@@ -43,14 +43,14 @@ def _sentence(words: str) -> str:
 
 def _said(figures: RunFigures) -> str:
     if figures.verdict.promote:
-        return "The challenger becomes champion" + ("." if earned(figures) else ", as the gate is off.")
+        return "The challenger becomes champion" + ("." if passes_gate(figures) else ", as the gate is off.")
     return _sentence(f"{opponent_name(figures)} stays") if figures.model("champion") else "There is no champion yet."
 
 
 def _tiles(figures: RunFigures) -> Html:
-    """A tile for each row of `glance`."""
+    """A tile for each row of `headline_metrics`."""
     shown = []
-    for row in glance(figures):
+    for row in headline_metrics(figures):
         values = [
             tag("div", tag("dt", LABELS[one.role]), tag("dd", _value(value)), class_=one.role)
             for one, value in zip(figures.models, row.values, strict=True)
@@ -96,7 +96,7 @@ def _row(figures: RunFigures, place: int) -> Html:
     return tag("div", *map(_written, written), class_="columns")
 
 
-def _written(one: Written) -> Html:
+def _written(one: Sample) -> Html:
     said = tag("p", one.text, class_="text", dir_="auto") if one.text else tag("p", "nothing", class_="none")
     caption = tag("figcaption", tag("span", LABELS[one.role], class_="who"), _mark(one.mark))
     return tag("figure", caption, said, class_=one.mark)
@@ -110,7 +110,7 @@ def metrics(figures: RunFigures) -> Html:
     """A row for each measure, a column for each model."""
     head = ("measure", *(LABELS[one.role] for one in figures.models))
     rows = [("model", *(tag("span", model_name(one), class_="text") for one in figures.models))]
-    for row in measures(figures):
+    for row in all_metrics(figures):
         better = tag("small", f"{row.better} is better") if row.better else Html()
         rows.append((join(row.name, " ", better), *map(_value, row.values)))
     return table(head, rows, class_="measures")

@@ -6,14 +6,14 @@ with. A terminal does not obey what a model wrote, and it cannot leave its cell 
 
 from tasks.evaluation.models.measures import (
     LABELS,
+    all_metrics,
     by_prompt,
-    glance,
-    measures,
+    headline_metrics,
     model_name,
     opponent_name,
     reasons,
 )
-from tasks.evaluation.models.run_figures import PromptNote, RunFigures, Written
+from tasks.evaluation.models.run_figures import PromptNote, RunFigures, Sample
 from tasks.evaluation.tables import markdown_table
 from tasks.evaluation.text import markdown_cell, markdown_item, one_line
 
@@ -36,9 +36,9 @@ def verdict_text(figures: RunFigures) -> list[str]:
 
 def summary_markdown(figures: RunFigures) -> str:
     """The verdict, its reasons, and losses, validity and novelty."""
-    floored = any(row.floor for row in glance(figures))
+    floored = any(row.floor for row in headline_metrics(figures))
     head = ["", *(LABELS[one.role] for one in figures.models), *(["loss floor"] * floored)]
-    rows = [[row.name, *row.values, *([row.floor] * floored)] for row in glance(figures)]
+    rows = [[row.name, *row.values, *([row.floor] * floored)] for row in headline_metrics(figures)]
     items = [f"* {markdown_cell(reason)}" for reason in reasons(figures)]
     return "\n".join([f"## {markdown_cell(headline(figures))}", "", *items, "", markdown_table(head, rows)])
 
@@ -47,7 +47,9 @@ def metrics_markdown(figures: RunFigures) -> str:
     """A row for each measure, a column for each model."""
     head = ["measure", *(LABELS[one.role] for one in figures.models)]
     names = ["model", *map(model_name, figures.models)]
-    rows = [[row.name + (f" ({row.better} is better)" if row.better else ""), *row.values] for row in measures(figures)]
+    rows = [
+        [row.name + (f" ({row.better} is better)" if row.better else ""), *row.values] for row in all_metrics(figures)
+    ]
     return markdown_table(head, [names, *rows])
 
 
@@ -68,6 +70,6 @@ def _prompt(prompt: str, note: PromptNote | None) -> str:
     return markdown_item(repr(prompt) + flags)
 
 
-def _written(one: Written) -> str:
+def _written(one: Sample) -> str:
     mark = f"**{one.mark}** " if one.mark else ""
     return mark + (markdown_item(one.text) if one.text else NOTHING)

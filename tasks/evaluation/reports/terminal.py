@@ -12,8 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tasks.evaluation.models.measures import by_prompt, earned, glance, reasons
-from tasks.evaluation.models.run_figures import RunFigures, Written
+from tasks.evaluation.models.measures import by_prompt, headline_metrics, passes_gate, reasons
+from tasks.evaluation.models.run_figures import RunFigures, Sample
 from tasks.evaluation.reports.markdown import NOTHING, headline
 from tasks.evaluation.tables import render_text
 from tasks.evaluation.text import one_line
@@ -50,7 +50,7 @@ def _verdict(figures: RunFigures) -> Table:
     said = reasons(figures)
     main = said[-1] if figures.verdict.comparison.wins and not figures.verdict.promote else said[0]
     more = f" (and {count(len(said) - 1, 'reason')} more in the report)" if len(said) > 1 else ""
-    style = "red" if not figures.verdict.promote else "green" if earned(figures) else "yellow"
+    style = "red" if not figures.verdict.promote else "green" if passes_gate(figures) else "yellow"
     grid = Table.grid(padding=(0, GAP, 0, 0))
     grid.add_row(Text("verdict"), Text(headline(figures), style=f"bold {style}"))
     grid.add_row(Text(), Text(one_line(main) + more))
@@ -59,7 +59,7 @@ def _verdict(figures: RunFigures) -> Table:
 
 def _glance(figures: RunFigures) -> Table:
     """Losses, validity and novelty, a column for each model and one for the floor."""
-    rows = glance(figures)
+    rows = headline_metrics(figures)
     floored = any(row.floor for row in rows)
     heads = [*(COLUMNS[one.role] for one in figures.models), *(["floor"] * floored)]
     grid = Table.grid(padding=(0, GAP, 0, 0))
@@ -107,7 +107,7 @@ def _head(name: str) -> Text:
     return Text(name, style="bold")
 
 
-def _cells(one: Written, columns: int, lines: int) -> list[Text]:
+def _cells(one: Sample, columns: int, lines: int) -> list[Text]:
     """The mark and the text of one sample."""
     return [Text(one.mark, style=STYLES.get(one.mark, "")), Text(_cut(one.text.strip() or NOTHING, columns, lines))]
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.evaluation.corpus.figures import Leak, Neighbours, SharedRuns
-from tasks.evaluation.corpus.statistics import survey
+from tasks.evaluation.corpus.statistics import collect_statistics
 from tasks.spintax import Template
 
 SMALL = "{a|b} {c|d} {e|f|g} x"
@@ -12,7 +12,7 @@ LONG = " ".join(f"w{number}" for number in range(1, 11))
 
 
 def leak(train: Iterable[str], evaluation: Iterable[str], *templates: str) -> Leak:
-    return survey(train, evaluation, [Template.parse(text) for text in templates]).leak
+    return collect_statistics(train, evaluation, [Template.parse(text) for text in templates]).leak
 
 
 def neighbours(train: Sequence[str], evaluation: Sequence[str], *templates: str) -> Neighbours:

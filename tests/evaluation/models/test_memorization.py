@@ -7,14 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.evaluation.models.memorization import Copying, Span, SpanFinder, copying, distinct, ngrams, repetition
+from tasks.evaluation.models.memorization import (
+    Memorization,
+    Span,
+    SpanFinder,
+    distinct,
+    measure_memorization,
+    ngrams,
+    repetition,
+)
 
 TEXTS = st.lists(st.text("ab ", max_size=12), max_size=6)
 TRAIN = ["the cat sat on the mat", "a dog sat on the rug today"]
 
 
 def spans(samples: Sequence[str], train: Sequence[str]) -> list[tuple[int, int]]:
-    return [(span.words, span.characters) for span in copying(samples, train).spans]
+    return [(span.words, span.characters) for span in measure_memorization(samples, train).spans]
 
 
 def test_the_longest_span_is_counted_in_words_and_in_characters() -> None:
@@ -35,8 +43,8 @@ def test_words_are_whole_and_characters_are_not() -> None:
 
 def test_all_figures() -> None:
     samples = ["the cat sat on the rug", "x x x x x", "short", ""]
-    found = copying(samples, TRAIN)
-    assert found == Copying(
+    found = measure_memorization(samples, TRAIN)
+    assert found == Memorization(
         samples=4,
         ngram_words=4,
         ngrams=5,  # the cat sat on, cat sat on the, sat on the rug; x x x x twice
@@ -53,18 +61,18 @@ def test_all_figures() -> None:
             Span(words=0, characters=0),
         ),
     )
-    assert Copying.model_validate_json(found.model_dump_json()) == found
+    assert Memorization.model_validate_json(found.model_dump_json()) == found
 
 
 @pytest.mark.parametrize(("samples", "longest"), [([], 0), ([""], 0), (["  "], 1)])
 def test_of_nothing_no_share_is_known(samples: list[str], longest: int) -> None:
-    found = copying(samples, TRAIN)
+    found = measure_memorization(samples, TRAIN)
     assert (found.ngrams, found.copied_share, found.distinct_1, found.distinct_2, found.repetition) == (0, *[None] * 4)
     assert found.longest == Span(words=0, characters=longest)
 
 
 def test_without_training_documents_nothing_is_copied() -> None:
-    found = copying(["one two three four"], [])
+    found = measure_memorization(["one two three four"], [])
     assert (found.copied_share, found.longest) == (0.0, Span(words=0, characters=0))
 
 
@@ -72,12 +80,12 @@ def test_the_training_documents_are_read_once() -> None:
     def train() -> Iterator[str]:
         yield from TRAIN
 
-    assert copying(TRAIN, train()) == copying(TRAIN, TRAIN)
-    assert copying(TRAIN, TRAIN).copied_share == 1.0
+    assert measure_memorization(TRAIN, train()) == measure_memorization(TRAIN, TRAIN)
+    assert measure_memorization(TRAIN, TRAIN).copied_share == 1.0
 
 
 def test_a_sample_that_comes_twice_counts_twice() -> None:
-    found = copying(["sat on the mat", "sat on the mat", "a b c d"], TRAIN)
+    found = measure_memorization(["sat on the mat", "sat on the mat", "a b c d"], TRAIN)
     assert (found.ngrams, found.copied, len(found.spans)) == (3, 2, 3)
 
 
@@ -125,7 +133,7 @@ def test_the_spans_are_those_that_trying_everything_finds(samples: list[str], tr
 @settings(deadline=None, derandomize=True)
 @given(TEXTS, TEXTS, st.integers(1, 3))
 def test_copied_ngrams_are_those_that_trying_everything_finds(samples: list[str], train: list[str], n: int) -> None:
-    found = copying(samples, train, words=n)
+    found = measure_memorization(samples, train, words=n)
     known = {gram for text in train for gram in ngrams(text.split(), n)}
     grams = [gram for sample in samples for gram in ngrams(sample.split(), n)]
     assert (found.ngrams, found.copied) == (len(grams), sum(gram in known for gram in grams))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.evaluation.models.variety import SlotVariety, Variety, entropy, expected_entropy, variety
+from tasks.evaluation.models.variety import SlotVariety, Variety, entropy, expected_entropy, measure_variety
 from tasks.spintax import Template
 
 FOUR = Template.parse("{a|b|c|d}", name="four.spintax", line=3)
@@ -14,7 +14,7 @@ TWO_SLOTS = Template.parse("{a|b} {c|d|e} x")
 
 
 def measured(samples: list[str], *templates: Template) -> Variety:
-    found = variety(samples, templates)
+    found = measure_variety(samples, templates)
     assert found is not None
     return found
 
@@ -103,7 +103,7 @@ def test_without_a_valid_sample_no_entropy_is_known(samples: list[str]) -> None:
 
 
 def test_without_a_template_or_a_slot_there_is_nothing_to_cover() -> None:
-    assert variety(["a"], []) is None
+    assert measure_variety(["a"], []) is None
     found = measured(["plain"], Template.parse("plain"))
     assert (found.options, found.coverage, found.smallest_normalised) == (0, None, None)
     assert found.templates[0].samples == 1

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from tasks.evaluation.models.gate import Guards
-from tasks.evaluation.models.measures import measures
+from tasks.evaluation.models.measures import all_metrics
 from tasks.evaluation.models.run_figures import RunFigures
 from tasks.evaluation.reports.markdown import metrics_markdown, samples_markdown, summary_markdown, verdict_text
 from tasks.evaluation.reports.terminal import end_text
@@ -89,7 +89,7 @@ def test_the_measures_are_a_row_each_with_a_column_for_each_model() -> None:
 
 
 def test_a_measure_that_no_model_has_is_left_out() -> None:
-    names = {row.name for row in measures(run("own text"))}
+    names = {row.name for row in all_metrics(run("own text"))}
     assert not names & {"valid", "valid and new", "options covered", "nats a document above the floor"}
     assert {"perplexity", "distinct-1"} <= names
     assert "valid" not in end_text(run("own text"), width=100)
