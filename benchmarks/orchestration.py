@@ -143,7 +143,7 @@ def running_server(scratch: Path) -> Iterator[str]:
     from flows.cli.local_server import prefect_api
 
     with prefect_api() as api:
-        yield api.address
+        yield api.url
 
 
 def run_plainly(arguments: list[str]) -> None:
@@ -154,13 +154,13 @@ def run_plainly(arguments: list[str]) -> None:
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # before Prefect is imported
     from prefect import Flow, Task  # noqa: TID251 to replace it
 
-    from flows.cli.arguments import read_parameters
+    from flows.cli.arguments import parse_parameters
     from flows.train import summary, train
 
     for kind in (Flow, Task):
         kind.__call__ = lambda self, *args, **kwargs: self.fn(*args, **kwargs)  # type: ignore[method-assign]
     disable_reports(name for name in list(sys.modules) if name.startswith("tasks."))
-    print(summary(train(**read_parameters(train, arguments))))
+    print(summary(train(**parse_parameters(train, arguments))))
     gc.freeze()  # as the command does
 
 

@@ -1,1 +1,1 @@
-"""What one can ask for: each module is a flow and a command."""
+"""What can be run: each module is a Prefect flow, and most are a command as well."""

@@ -1,7 +1,7 @@
 """Evaluate: base model, challenger and champion on the same prompts and held-out documents → samples, losses, verdict.
 
-What comes in: references to what was trained, how to sample, and where releases are. What it leaves: references to what
-was measured, and the verdict of the gate. It is called by `train` and has no command of its own.
+What comes in: references to the corpus and the models, how to sample, and where releases are. What it leaves:
+references to samples and losses, and the verdict of the gate. It is called by `train` and has no command of its own.
 """
 
 from prefect import flow
@@ -12,6 +12,7 @@ from tasks.champion import find_champion
 from tasks.comparison import compare_models, show_comparison
 from tasks.evaluation.models.run_figures import Role
 from tasks.heldout_losses import measure_heldout
+from tasks.observability.logs import start_run
 from tasks.parameters import ReleaseParameters, SamplingParameters
 from tasks.samples import make_samples
 from tasks.stage.lineage import Contender
@@ -20,7 +21,7 @@ from tasks.weights import finetuned_model
 
 
 class Evaluated(BaseModel):
-    """What was measured."""
+    """The models with their samples and held-out losses, and the verdict."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,10 +41,11 @@ def evaluate(
 
     Args:
         prepared: References to corpus, base model, tokens and report.
-        weights: Reference to what was trained.
-        sampling: What the models are asked to write.
+        weights: Reference to the fine-tuned weights.
+        sampling: How the models write samples.
         release: Where the champion is, and the limits of the gate.
     """
+    start_run()
     base, corpus = prepared.base, prepared.corpus
     champion = find_champion(release, weights, base.type)
     models: dict[Role, ModelReference | None]

@@ -1,4 +1,4 @@
-"""Fine-tune: tokens → weights; the only flow that wants a GPU.
+"""Fine-tune: tokens → weights; the only flow that needs a GPU for large models.
 
 What comes in: references to token blocks and a base model, the training parameters, and where checkpoints are shared.
 What it leaves: a reference to the weights. It is called by `train`, or deployed on a GPU pool for a `train` that runs
@@ -9,6 +9,7 @@ from datetime import datetime
 
 from prefect import flow
 
+from tasks.observability.logs import start_run
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
 from tasks.remote_finetuning import fetch_inputs, share_weights
 from tasks.stage.references import ModelReference, TokenBlocks, Weights
@@ -33,10 +34,11 @@ def finetune(  # noqa: PLR0913 inputs and groups
         base: Reference to the base model.
         training: How to train.
         release: Where checkpoints are copied to, if training.share_checkpoints is on.
-        sampling: What the model writes meanwhile, for those who look on.
+        sampling: How the model writes samples during training, for the log.
         not_before: Weights that were made before this time are made again.
         shared: Tokens and base model come from release.destination, and the weights go there.
     """
+    start_run()
     if shared:
         fetch_inputs(tokens, base, release)
     if not_before is not None:

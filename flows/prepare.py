@@ -11,13 +11,14 @@ from flows.cli.command import run
 from tasks.base_model import make_base_model
 from tasks.corpus import check_sources, make_corpus
 from tasks.corpus_report import make_report, show_report
+from tasks.observability.logs import start_run
 from tasks.parameters import CorpusParameters, ModelParameters, TokenParameters, TrainingParameters
 from tasks.stage.references import Corpus, ModelReference, Report, TokenBlocks
 from tasks.tokens import make_tokens, save_preprocessed
 
 
 class Prepared(BaseModel):
-    """What fine-tuning needs."""
+    """References to all that fine-tuning needs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,11 +39,12 @@ def prepare(
     """Spin the corpus, find or build the base model, tokenize and pack, and report on the corpus.
 
     Args:
-        corpus: Which texts the corpus is made of.
-        tokens: How the corpus is cut into blocks.
+        corpus: Which texts the corpus consists of.
+        tokens: How the corpus is split into blocks.
         model: Which model is the base model.
         training: Seed, and where preprocessed data is saved or loaded.
     """
+    start_run()
     made = make_corpus(corpus)
     base = make_base_model(made, model, training.seed)
     blocks = make_tokens(made, base, tokens, training)

@@ -1,15 +1,19 @@
-"""Release: what can be done with releases once they are published. Command: `python flows/release.py list`.
+"""Release: what can be done with published releases. Command: `python flows/release.py list`.
 
 What comes in: a verb, a release and where releases are. What it leaves: an answer, as a table or (`--json`) as one JSON
-object; each verb is a flow, too, whose answer is an artifact in the Prefect UI. The command starts no server, and does
-not even import Prefect, which alone takes two seconds: hence the import further down.
+object. The command starts no server and does not import Prefect, which alone takes two seconds. Each verb is a flow as
+well, whose answer is an artifact in the Prefect UI.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flows.cli.command import run_verb
 from tasks.registry import verbs
 from tasks.registry.answers import Answer
+
+if TYPE_CHECKING:
+    from prefect import Flow
 
 VERBS: dict[str, Callable[..., Answer]] = {
     "list": verbs.list_releases,
@@ -22,16 +26,16 @@ VERBS: dict[str, Callable[..., Answer]] = {
     "abort-stale": verbs.abort_stale,
 }
 
+
+def __getattr__(name: str) -> "Flow[..., Answer]":
+    """The flow of a verb, made when Prefect loads a deployment's entrypoint, as `flows/release.py:abort_stale`."""
+    for verb, function in VERBS.items():
+        if function.__name__ == name:
+            from flows.cli.verb_flow import as_flow
+
+            return as_flow(f"release-{verb}", function)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 if __name__ == "__main__":
     run_verb("release", VERBS)
-
-from flows.cli.verb_flow import as_flow  # noqa: E402 not for the command
-
-list_releases = as_flow("release-list", verbs.list_releases)
-show = as_flow("release-show", verbs.show)
-promote = as_flow("release-promote", verbs.promote)
-rollback = as_flow("release-rollback", verbs.rollback)
-fetch = as_flow("release-fetch", verbs.fetch)
-verify = as_flow("release-verify", verbs.verify)
-prune = as_flow("release-prune", verbs.prune)
-abort_stale = as_flow("release-abort-stale", verbs.abort_stale)

@@ -1,15 +1,15 @@
-"""Train: the whole story, template → corpus → tokens → weights → samples → release.
+"""Train: the whole story, template → corpus → base model → tokens → weights → samples → release.
 
 What comes in: six groups of parameters. What it leaves: a release in the object store, and samples before and after,
-side by side. Command: `python flows/train.py`; what is done already is not done again. With `--plan` it says what the
-run would take, and trains and publishes nothing.
+side by side. Command: `python flows/train.py`; finished stages are not done again. With `--plan` it shows what the run
+would take, and trains and publishes nothing.
 """
 
 import os
 import shlex
 import shutil
 import sys
-from functools import partial
+from datetime import datetime
 
 from prefect import flow
 from pydantic import BaseModel, ConfigDict
@@ -17,11 +17,12 @@ from pydantic import BaseModel, ConfigDict
 from flows.cli.command import run
 from flows.evaluate import evaluate
 from flows.finetune import finetune
-from flows.prepare import prepare
+from flows.prepare import Prepared, prepare
 from tasks.base_model import make_base_model
 from tasks.corpus import check_sources, make_corpus
 from tasks.corpus_report import make_report
 from tasks.evaluation.reports.terminal import end_text
+from tasks.observability.logs import start_run
 from tasks.packaging.package import report_place
 from tasks.parameters import (
     CorpusParameters,
@@ -41,13 +42,14 @@ from tasks.remote_finetuning import finetune_remotely
 from tasks.samples import make_samples
 from tasks.stage.contents import read_comparison, read_report
 from tasks.stage.lineage import Lineage, Release
+from tasks.stage.references import Weights
 from tasks.tokens import make_tokens
 from tasks.unchanged import Unchanged, completed, find_unchanged, first_start
 from tasks.weights import show_training
 
 
 class Trained(BaseModel):
-    """What a run leaves."""
+    """The published release, and references to all that it was made of."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,39 +73,64 @@ def train(  # noqa: PLR0913 the six groups
     """Spin a corpus, fine-tune a GPT on it, show samples before and after, and publish the model.
 
     Args:
-        corpus: Which texts the corpus is made of.
-        tokens: How the corpus is cut into blocks.
+        corpus: Which texts the corpus consists of.
+        tokens: How the corpus is split into blocks.
         model: Which model is the base model.
         training: How it is fine-tuned.
-        sampling: What it is asked to write, before and after.
+        sampling: How it writes samples, before and after training.
         release: Where the model is published.
         finetune_on: A deployment that does the fine-tuning (finetune/finetune); data goes through release.destination.
         skip_unchanged: End at once where corpus, parameters and base model are those of the newest release.
-        force: Train anyway, also where these weights are there already.
+        force: Train even if these weights exist already.
     """
+    start_run()
     check_destination(release)
-    told = RunParameters(
+    parameters = RunParameters(
         corpus=corpus, tokens=tokens, model=model, training=training, sampling=sampling, release=release
     )
     if skip_unchanged and not force:
-        unchanged = find_unchanged(told)
+        unchanged = find_unchanged(parameters)
         if unchanged is not None:
             return completed(unchanged)
     prepared = prepare(corpus=corpus, tokens=tokens, model=model, training=training)
     make_samples(prepared.base, prepared.corpus, sampling)
-    by = partial(finetune_remotely, finetune_on) if finetune_on else finetune
-    weights = by(
-        tokens=prepared.tokens,
-        base=prepared.base,
-        training=training,
-        release=release,
-        sampling=sampling,
-        not_before=first_start() if force else None,
-    )
+    weights = _finetune(prepared, parameters, deployment=finetune_on, not_before=first_start() if force else None)
     show_training(weights, prepared.report)
     evaluated = evaluate(prepared=prepared, weights=weights, sampling=sampling, release=release)
-    lineage = Lineage(**vars(prepared), weights=weights, **vars(evaluated))
-    return Trained(lineage=lineage, release=publish_release(lineage, told))
+    lineage = Lineage(
+        corpus=prepared.corpus,
+        base=prepared.base,
+        tokens=prepared.tokens,
+        report=prepared.report,
+        weights=weights,
+        contenders=evaluated.contenders,
+        comparison=evaluated.comparison,
+    )
+    return Trained(lineage=lineage, release=publish_release(lineage, parameters))
+
+
+def _finetune(
+    prepared: Prepared, parameters: RunParameters, *, deployment: str | None, not_before: datetime | None
+) -> Weights:
+    """Fine-tune as a subflow of this run, or by a run of `deployment`."""
+    if not deployment:
+        return finetune(
+            tokens=prepared.tokens,
+            base=prepared.base,
+            training=parameters.training,
+            release=parameters.release,
+            sampling=parameters.sampling,
+            not_before=not_before,
+        )
+    return finetune_remotely(
+        deployment,
+        tokens=prepared.tokens,
+        base=prepared.base,
+        training=parameters.training,
+        release=parameters.release,
+        sampling=parameters.sampling,
+        not_before=not_before,
+    )
 
 
 def plan(  # noqa: PLR0913 the six groups
@@ -119,7 +146,7 @@ def plan(  # noqa: PLR0913 the six groups
 ) -> str:
     """What a run with these parameters would take, as a table or as JSON; needs no Prefect server.
 
-    It makes the stages before training, which the run takes over. `release` is not looked at: nothing is published.
+    It makes the stages before training, which a run then finds. `release` and what else `train` takes are ignored.
     """
     made = make_corpus.fn(corpus)
     base = make_base_model(made, model, training.seed, as_task=False)
@@ -131,30 +158,30 @@ def plan(  # noqa: PLR0913 the six groups
 
 
 def summary(trained: Trained | Unchanged) -> str:
-    """The end of a run, for the terminal."""
+    """What the command prints at the end of a run."""
     if isinstance(trained, Unchanged):
         return trained.sentence()
     release = trained.release
-    place = release.uri.rpartition("@")[0]
+    uri = release.uri.rpartition("@")[0]
     lines = [
         end_text(
             read_comparison(trained.lineage.comparison),
             width=shutil.get_terminal_size((100, 24)).columns,
             colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         ),
-        f"release        {place}@latest (version {release.version[:12]}{', the champion' if release.champion else ''})",
+        f"release        {uri}@latest (version {release.version[:12]}{', the champion' if release.champion else ''})",
         f"report         {report_place(release)}",
-        f"use it         python flows/sample.py {shlex.quote('you can')}{_flags(trained)}",
-        f"see all        python flows/release.py list{_flags(trained)}",
+        f"use it         python flows/sample.py {shlex.quote('you can')}{_flags(release)}",
+        f"see all        python flows/release.py list{_flags(release)}",
     ]
     return "\n".join(lines)
 
 
-def _flags(trained: Trained) -> str:
-    """What `sample` has to be told where the release is not at the default place."""
-    default, place = ReleaseParameters(), trained.release
-    there = [("destination", place.destination, default.destination), ("name", place.name, default.name)]
-    return "".join(f" {flag('release', field)} {shlex.quote(value)}" for field, value, known in there if value != known)
+def _flags(release: Release) -> str:
+    """The flags with which other commands find this release, where they are not the defaults."""
+    default = ReleaseParameters()
+    fields = [("destination", release.destination, default.destination), ("name", release.name, default.name)]
+    return "".join(f" {flag('release', name)} {shlex.quote(value)}" for name, value, usual in fields if value != usual)
 
 
 if __name__ == "__main__":

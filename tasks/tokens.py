@@ -29,6 +29,7 @@ from tasks.dataset import (
     write_preview,
 )
 from tasks.errors import InputError
+from tasks.observability.logs import log_warning
 from tasks.parameters import TokenParameters, TrainingParameters
 from tasks.settings import find_file
 from tasks.stage.folders import Facts, digest, file_digest
@@ -56,7 +57,7 @@ def tokens_key(corpus_sha256: str, base_sha256: str, tokens: TokenParameters, tr
 def _warn_of_few_blocks(made: TokenBlocks) -> None:
     warning = block_size_warning(made.train_blocks, block_size=made.block_size)
     if warning:
-        print(f"tokens: warning: {warning}")
+        log_warning("tokens", warning)
 
 
 @stage(

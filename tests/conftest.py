@@ -92,9 +92,9 @@ def remote(own_place: None, remote_folder: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session")
 def prefect_server(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Prefect server of this session, which flows and tasks in this process report to.
+    """The API URL of a Prefect server of this session, which flows and tasks in this process use.
 
-    It is that of a local run. The one of Prefect's test harness stood still for 60 s once in a hundred runs.
+    It is the server of a local run. That of Prefect's test harness hung for 60 s once in a hundred runs.
     """
     from flows.cli.local_server import prefect_api
 
@@ -102,7 +102,7 @@ def prefect_server(session_home: None, tmp_path_factory: pytest.TempPathFactory)
         patch.setenv("SPINNERET_DATA", str(tmp_path_factory.mktemp("server-data")))
         settings.cache_clear()
         with prefect_api(ui=False) as api:
-            yield api.address
+            yield api.url
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
-from flows.cli.arguments import read_parameters, read_words
+from flows.cli.arguments import parse_arguments, parse_parameters
 from flows.release import VERBS
 from tasks.parameters import Group
 from tasks.settings import ROOT
@@ -25,10 +25,10 @@ def test_a_command_of_the_readme_is_understood(line: str) -> None:
     name = script.removeprefix("flows/").removesuffix(".py")
     if name == "release":
         verb, *words = words
-        assert read_words(VERBS[verb], words, script=name, verb=verb).parameters
+        assert parse_arguments(VERBS[verb], words, script=name, verb=verb).parameters
         return
     flow: Flow[..., Any] = load_flow_from_entrypoint(f"{ROOT / script}:{name}")
-    assert read_words(flow.fn, words, script=name).parameters
+    assert parse_arguments(flow.fn, words, script=name).parameters
 
 
 def test_the_readme_names_every_verb_of_a_release() -> None:
@@ -52,14 +52,14 @@ def test_the_readme_names_the_editor_and_every_benchmark() -> None:
 
 def test_the_seeds_run_is_one_command_of_the_readme() -> None:
     line = next(line for line in LINES if "gpt-neo-1.3B" in line)
-    parameters = read_parameters(load_flow_from_entrypoint(f"{ROOT / 'flows/train.py'}:train"), shlex.split(line)[2:])
+    parameters = parse_parameters(load_flow_from_entrypoint(f"{ROOT / 'flows/train.py'}:train"), shlex.split(line)[2:])
     training = parameters["training"]
     assert parameters["model"].name == "EleutherAI/gpt-neo-1.3B"
     assert (training.learning_rate, training.num_train_epochs, training.batch_size) == (8e-5, 2, 4)
 
 
 def test_the_readmes_table_names_every_parameter() -> None:
-    parameters = read_parameters(load_flow_from_entrypoint(f"{ROOT / 'flows/train.py'}:train"), [])
+    parameters = parse_parameters(load_flow_from_entrypoint(f"{ROOT / 'flows/train.py'}:train"), [])
     groups = {name: values for name, values in parameters.items() if isinstance(values, Group)}
     for group, values in groups.items():
         row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))

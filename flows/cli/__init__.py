@@ -1,5 +1,5 @@
 """The command line of the flows, and the Prefect server of a local run.
 
-What comes in: a flow or a plain function, and words. What it leaves: a run with these parameters, an exit code, and a
-sentence where an error would have a traceback.
+What comes in: a flow or a plain function, and words. What it leaves: a run with these parameters, an exit code, and an
+error as one sentence instead of a traceback.
 """

@@ -1,9 +1,7 @@
-"""Command line: words in, the parameters of a flow (or of a verb of a flow's file) out.
+"""Parses the command line of a flow or of a release verb, from the signature of its function.
 
-What comes in: a flow or function whose parameters are groups, and the words of the command line. What it leaves: the
-groups, from flags (`--training.learning-rate 8e-5`) over a YAML file (`--config run.yaml`) over the defaults, and the
-switches of the command, which are no parameters of the flow (`--plan`); or `--help`; or one sentence that names the
-flag, with the nearest name for a misspelt one.
+Flags (`--training.learning-rate 8e-5`) override a YAML file (`--config run.yaml`), which overrides the defaults.
+Switches (`--plan`) are flags of the command that are not parameters of the flow.
 """
 
 import inspect
@@ -31,13 +29,13 @@ _CONFIG = inspect.Parameter(
 )
 
 _OF_A_RUN = {
-    "no_ui": "Serve no live UI while the run lasts (a server at PREFECT_API_URL has its own).",
-    "quiet": "Say only what is a warning or an error, and the end of the run.",
-    "verbose": "Say all that Prefect and the libraries say, with tracebacks.",
+    "no_ui": "Serve no live UI during the run (a server at PREFECT_API_URL has its own).",
+    "quiet": "Show only warnings, errors and the end of the run.",
+    "verbose": "Show all that Prefect and the libraries log, with tracebacks.",
 }
 SWITCHES = {
     "train": {
-        "plan": "Say what the run would take (steps, memory, time) and what makes no sense in it, and train nothing.",
+        "plan": "Show what the run would take (steps, memory, time), with warnings, and train nothing.",
         "json": "With --plan: print one JSON object instead of a table.",
         **_OF_A_RUN,
     },
@@ -48,40 +46,40 @@ SWITCHES = {
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the words of a command line say."""
+class Arguments:
+    """A parsed command line."""
 
     parameters: dict[str, Any]
-    """For calling the flow."""
+    """What the function is called with."""
     switches: frozenset[str]
     """Those that are on."""
 
 
-def read_parameters(flow: "Flow[..., Any]", words: list[str]) -> dict[str, Any]:
-    """The parameters that `words` name, for calling the flow; exits with 0 after `--help`, InputError on bad words."""
-    return read_words(flow.fn, words, script=flow.name).parameters
+def parse_parameters(flow: "Flow[..., Any]", words: list[str]) -> dict[str, Any]:
+    """The parameters of a flow; exits with 0 after `--help`, raises InputError for words that it cannot parse."""
+    return parse_arguments(flow.fn, words, script=flow.name).parameters
 
 
-def read_words(function: Callable[..., Any], words: list[str], *, script: str, verb: str = "") -> Told:
-    """The parameters and the switches that `words` name; exits with 0 after `--help`, InputError on bad words.
+def parse_arguments(function: Callable[..., Any], words: list[str], *, script: str, verb: str = "") -> Arguments:
+    """Parameters and switches; exits with 0 after `--help`, raises InputError for words that it cannot parse.
 
-    `script` is the file in flows/ that was called, `verb` what it was asked for where it does several things.
+    `script` is the name of the file in flows/, `verb` the word after it where the file has several commands.
     """
     signature = inspect.signature(function)
     known = SWITCHES.get(script, {})
 
-    def read(*args: Any, **kwargs: Any) -> Told:
+    def parse(*args: Any, **kwargs: Any) -> Arguments:
         kwargs.pop("config", None)
         switches = frozenset(name for name in known if kwargs.pop(name, False))
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return Told(dict(bound.arguments), switches)
+        return Arguments(dict(bound.arguments), switches)
 
-    read.__doc__ = function.__doc__
-    read.__signature__ = _in_panels(signature, known)  # type: ignore[attr-defined]
+    parse.__doc__ = function.__doc__
+    parse.__signature__ = _in_panels(signature, known)  # type: ignore[attr-defined]
     app = App(
         name=f"python flows/{script}.py {verb}".strip(),
-        default_command=read,
+        default_command=parse,
         version_flags=[],
         config=_read_config,
         result_action="return_value",
@@ -89,24 +87,32 @@ def read_words(function: Callable[..., Any], words: list[str], *, script: str, v
         default_parameter=Parameter(negative_iterable=""),
     )
     try:
-        told: Told | None = app(words, exit_on_error=False, print_error=False)
+        arguments: Arguments | None = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise InputError(_sentence(error, signature)) from error
-    if told is None:
+    if arguments is None:  # --help
         raise SystemExit(0)
-    return told
+    return arguments
 
 
 def _in_panels(signature: inspect.Signature, switches: dict[str, str]) -> inspect.Signature:
-    """The signature with `--config` and the switches, and with a panel of `--help` for each group."""
+    """The signature with `--config` and the switches, and with one panel of `--help` per group."""
     panels = [
         parameter.replace(annotation=Annotated[parameter.annotation, Parameter(group=Group(name, sort_key=number))])
         if _is_group(parameter.annotation)
         else parameter
         for number, (name, parameter) in enumerate(signature.parameters.items())
     ]
-    added = [_switch(name, sentence) for name, sentence in switches.items()]
-    return signature.replace(parameters=[*panels, _CONFIG, *added], return_annotation=Told)
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False,
+            annotation=Annotated[bool, Parameter(help=description, negative="")],
+        )
+        for name, description in switches.items()
+    ]
+    return signature.replace(parameters=[*panels, _CONFIG, *added], return_annotation=Arguments)
 
 
 def _is_group(annotation: Any) -> bool:
@@ -114,15 +120,9 @@ def _is_group(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
 
 
-def _switch(name: str, sentence: str) -> inspect.Parameter:
-    annotation = Annotated[bool, Parameter(help=sentence, negative="")]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
-
-
 def _read_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Put the values of the file that `--config` names behind those of the flags."""
-    named = [token.value for argument in arguments if argument.name == "--config" for token in argument.tokens]
-    for path in named:
+    """Add the values of the file that `--config` names; those of flags override them."""
+    for path in [token.value for argument in arguments if argument.name == "--config" for token in argument.tokens]:
         Dict(_read_yaml(Path(path)), source=path)(app, commands, arguments)
 
 
@@ -132,17 +132,19 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--config {path}: cannot be read ({error}); name a YAML file of parameters.") from error
     except yaml.MarkedYAMLError as error:
-        place = f":{error.problem_mark.line + 1}:{error.problem_mark.column + 1}" if error.problem_mark else ""
-        raise InputError(f"{path}{place}: this is no YAML ({error.problem}); correct it.") from error
+        mark = error.problem_mark
+        position = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise InputError(f"{path}{position}: not valid YAML ({error.problem}); correct it.") from error
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: this is no YAML ({reason}); correct it.") from error
+        raise InputError(f"{path}: not valid YAML ({reason}); correct it.") from error
     if not isinstance(read, dict) or not all(isinstance(group, dict) for group in read.values()):
         raise InputError(f"--config {path}: wanted groups of parameters, as `training: {{batch_size: 4}}`.")
     return read
 
 
 def _sentence(error: CycloptsError, signature: inspect.Signature) -> str:
+    """One sentence that names the flag, with the nearest name for a misspelt one."""
     if isinstance(error, UnusedCliTokensError):
         words = " ".join(map(repr, error.unused_tokens or []))
         return f"{words} belongs to no flag; a flag takes one value, so repeat it for each: --x a --x b. See --help."

@@ -1,98 +1,112 @@
-"""Logs: one run's log reads as a story, in a terminal, in a worker's log and in the Prefect UI.
+"""Logs: the log of a run reads as a story, in a terminal, in a worker's log and in the Prefect UI.
 
-What comes in: records of Prefect and of the libraries. What it leaves: each stage's line once, with what it left and
-the time that it took; warnings as warnings; an error for a person as one sentence, told once and without a traceback.
-Prefect's own lines ("Finished in state ...") and the libraries' chatter are left out; where Prefect's level is DEBUG
-(`--verbose`, or PREFECT_LOGGING_LEVEL=DEBUG for a worker) everything is shown as it comes.
+Each stage logs one line, with its counts and the time that it took. An error that a person can fix is logged as one
+sentence, once and without a traceback. Prefect's own lines ("Finished in state ...") and the libraries' chatter are
+left out. At Prefect's level DEBUG (`--verbose`, or PREFECT_LOGGING_LEVEL=DEBUG for a worker) everything is logged.
 """
 
 import logging
 import os
 import sys
 from collections.abc import Hashable
+from contextvars import ContextVar
 
 from tasks.errors import SpinneretError
 
-_RUNS = ("prefect.engine", "prefect.flow_runs", "prefect.task_runs")
+_RUN_LOGGERS = ("prefect.engine", "prefect.flow_runs", "prefect.task_runs")
 """The loggers of Prefect's engine and of what our tasks print."""
-_ENGINE = ("flow_engine", "task_engine")
-"""Prefect's modules whose own lines are left out."""
-_LIBRARIES = {"happytransformer": logging.WARNING, "matplotlib": logging.ERROR}
-"""Libraries that say too much; matplotlib warns when it looks at the machine's fonts at first."""
-_TOLD, _ENDS_RUN = "_spinneret_told", "spinneret_ends_run"
-_WARNING = ": warning: "
+_ENGINE_MODULES = ("flow_engine", "task_engine")
+_LIBRARY_LEVELS = {"happytransformer": logging.WARNING, "matplotlib": logging.ERROR}
+"""Libraries that log too much; matplotlib warns when it first looks for the machine's fonts."""
+_LOGGED, _ENDS_RUN = "_spinneret_logged", "spinneret_ends_run"
+
+_seen: ContextVar[set[Hashable] | None] = ContextVar("seen", default=None)
+"""What the current run has logged; its subflows share it."""
 
 
-class Story(logging.Filter):
-    """Of Prefect's engine only retries, errors and crashes are left; a line of ours that warns is a warning."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._told: set[Hashable] = set()
-
-    def first(self, what: Hashable) -> bool:
-        """Whether `what` is asked for the first time in this run."""
-        new = what not in self._told
-        self._told.add(what)
-        return new
+class EngineFilter(logging.Filter):
+    """Of the lines of Prefect's engine only errors, crashes and retries pass; a retry becomes a warning."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
-        message = record.getMessage()
-        if message.startswith("Beginning flow run"):
-            self._told.clear()
-        if _shows_everything(record):
+        """Whether the record is logged."""
+        if record.module not in _ENGINE_MODULES or _logs_everything(record):
             return True
-        if record.module in _ENGINE:
-            return _is_kept(record, message)
-        if record.levelno < logging.WARNING and _WARNING in message.partition("\n")[0]:
-            _set_level(record, logging.WARNING)
-            record.msg, record.args = message.replace(_WARNING, ": ", 1), ()
-        return True
+        if record.funcName == "handle_retry" and record.levelno == logging.INFO:
+            record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        return record.levelno >= logging.WARNING and record.funcName != "log_finished_message"
 
 
-class OneSentence(logging.Filter):
-    """An error is logged once, by whoever logs it first; a SpinneretError as its sentence, any other as it comes."""
+class ErrorFilter(logging.Filter):
+    """Each error is logged once, at its first log call: a SpinneretError as its sentence, any other unchanged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
+        """Whether the record is logged."""
         error = record.exc_info[1] if record.exc_info else _crash(record)
-        if error is None or _shows_everything(record):
+        if error is None or _logs_everything(record):
             return True
-        if getattr(error, _TOLD, False):
+        if getattr(error, _LOGGED, False):
             return False
-        setattr(error, _TOLD, True)
-        setattr(record, _ENDS_RUN, record.module in _ENGINE)
+        setattr(error, _LOGGED, True)
+        setattr(record, _ENDS_RUN, record.module in _ENGINE_MODULES)
         if isinstance(error, SpinneretError):
             record.msg, record.args, record.exc_info, record.exc_text = str(error), (), None, None
         return True
 
 
-STORY = Story()
+_FILTERS = (EngineFilter(), ErrorFilter())
 
 
 def install() -> None:
-    """Set the filters, once for each process; every flow module calls this when it is imported."""
-    for name in _RUNS:
-        logger = logging.getLogger(name)
-        if STORY not in logger.filters:
-            logger.addFilter(STORY)
-            logger.addFilter(OneSentence())
-    for name, level in _LIBRARIES.items():
+    """Set the filters and the levels of the libraries; calling it again changes nothing."""
+    for name in _RUN_LOGGERS:
+        for one in _FILTERS:
+            logging.getLogger(name).addFilter(one)
+    for name, level in _LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(level)
 
 
-def show(*, quiet: bool = False, verbose: bool = False) -> None:
-    """For a command, which itself tells the error that ends it: time and message, and from `quiet` on only warnings.
+def start_run() -> None:
+    """Set up the log of a flow run: every flow calls this first, since a worker calls nothing else of ours before."""
+    from prefect.context import FlowRunContext
 
-    `verbose`: all that Prefect and the libraries say, with their tracebacks. Nothing of it changes the log in the UI,
-    but that `verbose` adds to it.
+    install()
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow_run.parent_task_run_id is None:
+        _seen.set(set())
+
+
+def first_in_run(what: Hashable) -> bool:
+    """Whether `what` is asked for the first time in this run; outside of a run always."""
+    seen = _seen.get()
+    if seen is None:
+        return True
+    new = what not in seen
+    seen.add(what)
+    return new
+
+
+def log_warning(noun: str, sentence: str) -> None:
+    """Log a warning in the current run; outside of a run it is printed."""
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
+    try:
+        get_run_logger().warning(f"{noun}: {sentence}")
+    except MissingContextError:
+        print(f"{noun}: warning: {sentence}")
+
+
+def configure_terminal(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Set what a command shows of the log: time and message of each line, or from `quiet` on only warnings.
+
+    The error that ends the run is left out, since the command prints it. `verbose` shows everything that Prefect and
+    the libraries log, with tracebacks, here and in the UI.
     """
     if verbose:
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "info")
-        for name in ("", *_LIBRARIES):
+        for name in ("", *_LIBRARY_LEVELS):
             logging.getLogger(name).setLevel(logging.INFO)
-        for name in _RUNS:
+        for name in _RUN_LOGGERS:
             logging.getLogger(name).setLevel(logging.DEBUG)
         return
     if quiet:
@@ -113,22 +127,11 @@ class _Line(logging.Formatter):
         return False
 
 
-def _shows_everything(record: logging.LogRecord) -> bool:
+def _logs_everything(record: logging.LogRecord) -> bool:
     return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
 
 
-def _is_kept(record: logging.LogRecord, message: str) -> bool:
-    """Whether a line of Prefect's engine is for a person; a task that is tried again is a warning."""
-    if " - Retry " in message:
-        _set_level(record, logging.WARNING)
-    return record.levelno >= logging.WARNING and not message.startswith("Finished in state")
-
-
 def _crash(record: logging.LogRecord) -> BaseException | None:
-    """What ended a run from outside: Prefect tells it for the task and for each flow around it."""
-    crashed = record.module in _ENGINE and record.getMessage().startswith("Crash detected!")
+    """What ended a run from outside: Prefect logs it for the task and for each flow around it."""
+    crashed = record.module in _ENGINE_MODULES and record.funcName == "handle_crash" and record.levelno == logging.ERROR
     return sys.exc_info()[1] if crashed else None
-
-
-def _set_level(record: logging.LogRecord, level: int) -> None:
-    record.levelno, record.levelname = level, logging.getLevelName(level)

@@ -21,6 +21,8 @@ class Reference(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     stage: ClassVar[str]
+    log_name: ClassVar[str | None] = None
+    """The name of the stage in the log, where that is not `stage`."""
 
     key: str
     sha256: str
@@ -53,6 +55,11 @@ class Reference(BaseModel):
     def describe(self) -> str:
         """One line with the counts, for logs."""
         raise NotImplementedError
+
+    def log_line(self, model: str | None = None, *, cached: bool = False) -> str:
+        """The line of the stage in the log of a run; `model` is the name of the model that the stage works on."""
+        by = f", by {model}" if model else ""
+        return f"{self.log_name or self.stage}: {'cached, ' if cached else ''}{self.describe()}{by}"
 
 
 class Corpus(Reference):
@@ -88,6 +95,7 @@ class Base(Reference):
     """A base model with random weights and its tokenizer, as Hugging Face lays out a model folder."""
 
     stage = "base"
+    log_name = "base model"
 
     parameters: int
     vocabulary: int
@@ -95,6 +103,10 @@ class Base(Reference):
     def describe(self) -> str:
         """Size of the model and of its vocabulary."""
         return f"{self.parameters:,} random weights, a vocabulary of {self.vocabulary:,} tokens"
+
+    def log_line(self, model: str | None = None, *, cached: bool = False) -> str:
+        """The line begins with the name of the preset."""
+        return f"{self.log_name}: {'cached, ' if cached else ''}{model}, {self.describe()}"
 
 
 class TokenBlocks(Reference):
@@ -193,6 +205,7 @@ class HeldOut(Reference):
     """`heldout.json`: nats and tokens of each held-out document by one model."""
 
     stage = "heldout"
+    log_name = "held out"
 
     documents: int
     tokens: int

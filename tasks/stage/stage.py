@@ -1,9 +1,7 @@
 """The `@stage` decorator: makes a function that fills a folder a Prefect task that returns a reference.
 
-What comes in: a function that writes into a folder and returns the counts of what it wrote, and one that computes the
-key from the same arguments. What it leaves: a task that returns the reference of that key, found or made, and logs one
-line: `corpus: 6,000 documents ... [0.3 s]` where the folder was made, `corpus: cached, 6,000 documents ...` where it
-was there. A stage that is asked for again in the same run logs nothing.
+The task logs one line: `corpus: 6,000 documents ... [0.3 s]` where the folder was made, `corpus: cached, 6,000
+documents ...` where it was found. A stage that is asked for again in the same run logs nothing.
 """
 
 import inspect
@@ -15,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from prefect import Task, task
 
-from tasks.observability.logs import STORY
-from tasks.stage.caching import cached_line, content_key, line, model_name, retry_can_help
+from tasks.observability.logs import first_in_run
+from tasks.stage.caching import ContentKey, model_name, retry_can_help
 from tasks.stage.folders import Facts, read_timing
 from tasks.stage.references import Reference
 from tasks.units import duration
@@ -31,7 +29,7 @@ RETRIED: Mapping[str, Any] = {
     "retry_condition_fn": retry_can_help,
     "retry_jitter_factor": 0.5,
 }
-"""Options of a stage that reads something from outside, which may not answer."""
+"""Options of a stage that reads something from a service, which may not answer."""
 
 
 def stage(
@@ -46,11 +44,11 @@ def stage(
     """Make a Prefect task `name` of a function that fills the folder of a `kind` of reference.
 
     Args:
-        kind: The reference that the task returns; it says in which folder of `data/` the stage lies.
+        kind: The reference that the task returns; `kind.stage` is the stage's folder in `data/`.
         name: The task's name in Prefect.
         key: Computes the key of the folder. It and `around` may take fewer arguments than the function, by the same
             names.
-        around: A context manager that is entered before the folder is looked for, and left when it is whole.
+        around: A context manager that is entered before the folder is looked for and left when it is whole.
         log_more: Called with the reference after its line is logged.
         options: Further options of `prefect.task`.
     """
@@ -59,19 +57,25 @@ def stage(
         signature = _without_folder(fill, kind)
 
         @wraps(fill)
-        def made(*args: P.args, **kwargs: P.kwargs) -> R:
-            given = _arguments(signature, *args, **kwargs)
-            with _call(around, given):
-                reference = _find_or_make(
-                    kind, _call(key, given), lambda folder: fill(folder, *args, **kwargs), model_name(given)
-                )
-            log_more(reference)
-            return reference
+        def find_or_make(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            with _call(around, bound.arguments):
+                at = _call(key, bound.arguments)
+                found = kind.find(at)
+                made = found or kind.make(at, lambda folder: fill(folder, *args, **kwargs))
+            if first_in_run((kind.stage, at)):
+                took = "" if found else f" [{duration(read_timing(made.folder))}]"
+                print(made.log_line(model_name(bound.arguments), cached=found is not None) + took)
+            log_more(made)
+            return made
 
-        made.__signature__ = signature  # type: ignore[attr-defined]
-        made.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()} | {"return": kind}
-        policy = content_key(kind, lambda **inputs: _call(key, inputs))
-        return task(name=name, cache_policy=policy, persist_result=True, result_serializer="json", **options)(made)
+        find_or_make.__signature__ = signature  # type: ignore[attr-defined]
+        annotations = {one.name: one.annotation for one in signature.parameters.values()}
+        find_or_make.__annotations__ = {**annotations, "return": kind}
+        policy = ContentKey(kind=kind, key_of=lambda **inputs: _call(key, inputs))
+        make_task = task(name=name, cache_policy=policy, persist_result=True, result_serializer="json", **options)
+        return make_task(find_or_make)
 
     return decorate
 
@@ -82,21 +86,6 @@ def _without_folder(fill: Callable[..., Facts], kind: type[Reference]) -> inspec
     return whole.replace(parameters=list(whole.parameters.values())[1:], return_annotation=kind)
 
 
-def _arguments(signature: inspect.Signature, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
-    """All arguments of a call by name, the defaults too."""
-    bound = signature.bind(*args, **kwargs)
-    bound.apply_defaults()
-    return bound.arguments
-
-
-def _call(function: Callable[..., T], given: Mapping[str, Any]) -> T:
-    """Call a function with those of the given arguments that it takes."""
-    return function(**{name: given[name] for name in inspect.signature(function).parameters if name in given})
-
-
-def _find_or_make(kind: type[R], key: str, fill: Callable[[Path], Facts], model: str | None) -> R:
-    found = kind.find(key)
-    made = found or kind.make(key, fill)
-    if STORY.first((kind.stage, key)):
-        print(cached_line(made, model) if found else f"{line(made, model)} [{duration(read_timing(made.folder))}]")
-    return made
+def _call(function: Callable[..., T], arguments: Mapping[str, Any]) -> T:
+    """Call a function with those of the arguments that it takes."""
+    return function(**{name: arguments[name] for name in inspect.signature(function).parameters if name in arguments})

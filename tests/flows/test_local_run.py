@@ -179,7 +179,7 @@ def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ende
     assert set(states) == {"train", "finetune"}
     assert not {"RUNNING", "PENDING"} & {state for ended in states.values() for state in ended}, states
     assert "Traceback" not in command.said
-    assert command.said.count("the same command goes on from the last stage that was done\n") == 1
+    assert command.said.count("the same command resumes after the last finished stage\n") == 1
     assert "Crash detected" not in command.said
 
 
@@ -278,7 +278,7 @@ def test_a_template_that_does_not_parse_is_told_before_any_server_is_started() -
     assert not settings().data.exists()
 
 
-@pytest.mark.parametrize("module", local_server._AHEAD)
+@pytest.mark.parametrize("module", local_server._IMPORTED_MEANWHILE)
 def test_what_is_imported_while_the_server_starts_is_there(module: str) -> None:
     assert importlib.util.find_spec(module) is not None
 
@@ -294,5 +294,5 @@ def test_logs_of_servers_are_cleared_but_for_the_newest_and_those_in_use(tmp_pat
 
 
 def test_a_command_cannot_be_quiet_and_verbose() -> None:
-    assert "--quiet says less and --verbose says more" in run_script("prepare", "--quiet", "--verbose").sentence
+    assert "--quiet shows less and --verbose shows more" in run_script("prepare", "--quiet", "--verbose").sentence
     assert not settings().data.exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.cli.arguments import read_words
+from flows.cli.arguments import parse_arguments
 from flows.cli.command import run
 from flows.prepare import prepare
 from flows.train import plan, train
@@ -80,12 +80,12 @@ def test_several_processes_and_adapters_are_counted_and_not_timed() -> None:
 
 
 def test_plan_and_json_are_switches_of_train_only() -> None:
-    told = read_words(train.fn, ["--plan", "--json", "--training.batch-size", "2"], script="train")
+    told = parse_arguments(train.fn, ["--plan", "--json", "--training.batch-size", "2"], script="train")
     assert told.switches == {"plan", "json"}
     assert set(told.parameters) == set(inspect.signature(train.fn).parameters)
-    assert read_words(train.fn, [], script="train").switches == frozenset()
+    assert parse_arguments(train.fn, [], script="train").switches == frozenset()
     with pytest.raises(InputError, match="Unknown option: --plan"):
-        read_words(prepare.fn, ["--plan"], script="prepare")
+        parse_arguments(prepare.fn, ["--plan"], script="prepare")
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_prune_is_a_dry_run_unless_told(published: list[str], command: Callable[
 
 def test_a_mistake_gets_one_sentence(published: list[str], command: Callable[..., Ended], tmp_path: Path) -> None:
     for words, sentence in (
-        (["promot", "x"], "'promot' is no verb of release; did you mean promote?"),
+        (["promot", "x"], "'promot' is not a verb of release; did you mean promote?"),
         (["promote"], "requires an argument"),
         (["promote", "nothing"], "no release spinneret@nothing: it has the aliases latest"),
         (["promote", "latest", "--alias", "a/b"], "the alias 'a/b' has the unsafe part"),

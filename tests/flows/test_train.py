@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.cli.arguments import read_parameters
+from flows.cli.arguments import parse_parameters
 from flows.prepare import prepare
 from flows.sample import sample, summary, write
 from flows.train import summary as train_summary
@@ -259,7 +259,7 @@ def test_the_flow_sample_shows_what_was_written(again: Run) -> None:
 @pytest.mark.slow
 def test_the_parameters_of_a_release_repeat_the_run(again: Run) -> None:
     folder = fetch_release(latest(release_of(again))).folder
-    told = read_parameters(train, ["--config", str(folder / "parameters.yaml")])
+    told = parse_parameters(train, ["--config", str(folder / "parameters.yaml")])
     told["release"] = again.told["release"]  # where a release lies is no property of it
     assert {name: told[name] for name in again.told} == again.told
     training = yaml.safe_load((folder / "parameters.yaml").read_text())["training"]

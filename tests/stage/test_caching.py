@@ -14,6 +14,7 @@ from prefect import State, flow, task
 
 from tasks.corpus import make_corpus
 from tasks.errors import InputError, UnavailableError
+from tasks.observability import logs
 from tasks.parameters import CorpusParameters, TrainingParameters
 from tasks.settings import ROOT
 from tasks.stage.caching import retry_can_help
@@ -55,6 +56,7 @@ def test_the_second_time_is_cached_and_gives_the_same_reference() -> None:
 
 @flow(log_prints=True)
 def asks_twice() -> None:
+    logs.start_run()
     make_corpus(TYPED)
     make_corpus(TYPED)
 
@@ -208,7 +210,10 @@ def test_bad_input_is_reported_by_the_task_and_not_by_the_policy(tmp_path: Path)
     [(UnavailableError("no answer"), 3), (InputError("wrong"), 1), (ValueError("defect"), 1), (MemoryError(), 1)],
     ids=lambda value: type(value).__name__,
 )
-def test_only_what_did_not_answer_is_asked_again(error: Exception, attempts: int) -> None:
+def test_only_what_did_not_answer_is_asked_again_with_a_warning(
+    error: Exception, attempts: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs.install()
     tried: list[int] = []
 
     @task(retries=2, retry_delay_seconds=0, retry_condition_fn=retry_can_help, persist_result=False)
@@ -219,9 +224,21 @@ def test_only_what_did_not_answer_is_asked_again(error: Exception, attempts: int
     state: State[None] = fail(return_state=True)
     assert state.is_failed()
     assert len(tried) == attempts
+    assert sum(one.levelname == "WARNING" and " - Retry " in one.getMessage() for one in caplog.records) == attempts - 1
 
 
 def test_the_key_is_the_name_of_the_record(tmp_path: Path) -> None:
     made = make_corpus(TYPED)
     assert [path.name for path in (tmp_path / "results").iterdir()] == [f"corpus-{made.key}"]
     assert len(made.key) == len(digest())
+
+
+def test_a_warning_of_a_run_is_logged_with_the_level_of_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    @flow
+    def warns() -> None:
+        logs.log_warning("tokens", "5 % are few")
+
+    warns()
+    assert [(one.levelname, one.getMessage()) for one in caplog.records if "few" in one.getMessage()] == [
+        ("WARNING", "tokens: 5 % are few")
+    ]

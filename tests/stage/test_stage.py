@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.observability.logs import STORY
+from tasks.observability import logs
 from tasks.stage.folders import Facts, digest
 from tasks.stage.references import Samples
 from tasks.stage.stage import stage
@@ -15,7 +15,7 @@ from tasks.stage.stage import stage
 
 @pytest.fixture(autouse=True)
 def _new_run() -> None:
-    STORY._told.clear()
+    logs.start_run()
 
 
 def seed_key(seed: int) -> str:
@@ -49,7 +49,7 @@ def test_its_line_is_logged_once_in_a_run_and_says_whether_the_folder_was_there(
 
     make.fn(1)
     make.fn(1)
-    STORY._told.clear()
+    logs.start_run()
     make.fn(1)
     first, *others = capsys.readouterr().out.splitlines()
     assert first.startswith("samples: 5 samples [")

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, model_serializer
 from pydantic_core import PydanticSerializationError, PydanticUndefined
 
-from flows.cli.arguments import read_parameters
+from flows.cli.arguments import parse_parameters
 from flows.cli.command import _ending
 from flows.prepare import prepare
 from flows.sample import sample
@@ -95,14 +95,14 @@ def test_help_lists_every_field_with_its_sentence_default_and_limits_and_imports
 
 def test_without_words_everything_has_its_default() -> None:
     groups = {name: group() for name, group in GROUPS["train"].items()}
-    assert read_parameters(train, []) == {**groups, "finetune_on": None, "skip_unchanged": False, "force": False}
+    assert parse_parameters(train, []) == {**groups, "finetune_on": None, "skip_unchanged": False, "force": False}
 
 
 def test_flags_override_the_file_and_the_file_overrides_defaults(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(
         "training: {batch_size: 4, learning_rate: 8.0e-5, fp16: true}\nsampling: {prompts: [x, y y]}\n"
     )
-    told = read_parameters(
+    told = parse_parameters(
         train, ["--config", str(tmp_path / "run.yaml"), "--training.batch-size", "2", "--training.no-fp16"]
     )
     assert told["training"] == TrainingParameters(batch_size=2, learning_rate=8e-5, fp16=False)
@@ -112,7 +112,7 @@ def test_flags_override_the_file_and_the_file_overrides_defaults(tmp_path: Path)
 
 def test_a_list_on_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("sampling: {prompts: [x, y]}\n")
-    told = read_parameters(
+    told = parse_parameters(
         train, ["--config", str(tmp_path / "run.yaml"), "--sampling.prompts", "one", "--sampling.prompts=two"]
     )
     assert told["sampling"].prompts == ("one", "two")
@@ -140,13 +140,13 @@ def test_a_list_on_the_command_line_replaces_that_of_the_file(tmp_path: Path) ->
     ],
 )
 def test_a_flag_sets_its_field(words: list[str], group: str, field: str, value: object) -> None:
-    assert getattr(read_parameters(train, words)[group], field) == value
+    assert getattr(parse_parameters(train, words)[group], field) == value
 
 
 def test_the_prompts_of_sample_stand_without_a_flag() -> None:
-    assert read_parameters(sample, ["you can", "To make "])["prompts"] == ("you can", "To make ")
-    assert read_parameters(sample, [])["model"] == SampledModelParameters(name="latest")
-    assert set(read_parameters(prepare, [])) == set(GROUPS["prepare"])
+    assert parse_parameters(sample, ["you can", "To make "])["prompts"] == ("you can", "To make ")
+    assert parse_parameters(sample, [])["model"] == SampledModelParameters(name="latest")
+    assert set(parse_parameters(prepare, [])) == set(GROUPS["prepare"])
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_the_prompts_of_sample_stand_without_a_flag() -> None:
         ("training: [1, 2]", r"wanted groups of parameters"),
         ("- 1", r"wanted groups of parameters"),
         ("", r"wanted groups of parameters"),
-        ("training: {batch_size: 4\nx: ]", r"run\.yaml:\d:\d: this is no YAML"),
-        ("training:\n\tbatch_size: 4", r"run\.yaml:2:1: this is no YAML"),
-        ("a: \x00", r"run\.yaml.*this is no YAML"),
+        ("training: {batch_size: 4\nx: ]", r"run\.yaml:\d:\d: not valid YAML"),
+        ("training:\n\tbatch_size: 4", r"run\.yaml:2:1: not valid YAML"),
+        ("a: \x00", r"run\.yaml.*not valid YAML"),
     ],
 )
 def test_a_bad_file_of_parameters_is_told_in_one_sentence(
@@ -171,7 +171,7 @@ def test_a_bad_file_of_parameters_is_told_in_one_sentence(
     (tmp_path / "run.yaml").write_text(text)
     words = ["--config", tmp_path / "run.yaml"]
     if wanted is None:
-        assert read_parameters(train, list(map(str, words)))["training"].learning_rate == 8e-5
+        assert parse_parameters(train, list(map(str, words)))["training"].learning_rate == 8e-5
     else:
         assert re.search(wanted, command(*words).sentence)
 
