@@ -32,12 +32,12 @@ import json, sys, time
 import torch
 from tokenizers import Tokenizer, models
 from transformers import GPTNeoForCausalLM, PreTrainedTokenizerFast
-from tasks.modeling.base_models import SHAPES, Shape, config_of
+from tasks.modeling.base_models import SHAPES, Shape, make_config
 from tasks.modeling.devices import choose_precision
 from tasks.parameters import TrainingParameters
 shape, folder = SHAPES.get(sys.argv[1]) or Shape(64, 1, 2, 128, 512), sys.argv[2]
 torch.manual_seed(0)
-model = GPTNeoForCausalLM(config_of(shape, end_of_text=0))
+model = GPTNeoForCausalLM(make_config(shape, end_of_text=0))
 model.save_pretrained(folder)
 # As many tokens as the model has embeddings: otherwise Happy Transformer would shrink the model.
 tokens = Tokenizer(models.BPE({f"<{number}>": number for number in range(shape.vocabulary)}, []))

@@ -1,8 +1,4 @@
-"""Base models: build one with random weights, or find out whether a hub id or a folder is one.
-
-What comes in: a preset and the texts to train a tokenizer on, or a name. What it leaves: a model folder as Hugging Face
-lays it out (config, safetensors, tokenizer), or one clear sentence on why a name is no model.
-"""
+"""Base models: build a preset with random weights, or check that a hub id or a folder is a model."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +15,7 @@ END_OF_TEXT = "<|endoftext|>"
 
 @dataclass(frozen=True)
 class Shape:
-    """A GPT-Neo shape. The two large ones are those that EleutherAI published."""
+    """The shape of a GPT-Neo. The two large ones are those that EleutherAI published."""
 
     hidden_size: int
     layer_pairs: int
@@ -44,12 +40,12 @@ def build_from_scratch(preset: str, texts: Iterable[str], folder: Path, *, seed:
 
 
 def build(shape: Shape, texts: Iterable[str], folder: Path, *, seed: int) -> tuple[int, int]:
-    """What `build_from_scratch` does, for any shape."""
+    """Like `build_from_scratch`, for any shape."""
     import torch
     from transformers import GPTNeoForCausalLM
 
     tokenizer = train_tokenizer(texts, vocabulary=shape.vocabulary, positions=shape.positions)
-    config = config_of(shape, end_of_text=tokenizer.eos_token_id)
+    config = make_config(shape, end_of_text=tokenizer.eos_token_id)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = GPTNeoForCausalLM(config)
@@ -57,8 +53,8 @@ def build(shape: Shape, texts: Iterable[str], folder: Path, *, seed: int) -> tup
     return model.num_parameters(), len(tokenizer)
 
 
-def config_of(shape: Shape, *, end_of_text: int) -> Any:
-    """The GPT-Neo config of a shape: global and local attention by turns, one token that begins, ends and pads."""
+def make_config(shape: Shape, *, end_of_text: int) -> Any:
+    """A GPT-Neo config: alternating global and local attention, one token for begin, end and padding."""
     from transformers import GPTNeoConfig
 
     return GPTNeoConfig(
@@ -75,7 +71,7 @@ def config_of(shape: Shape, *, end_of_text: int) -> Any:
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int, positions: int) -> Any:
-    """A byte-level BPE tokenizer: it can write any text, and has one special token, which ends a document."""
+    """Train a byte-level BPE tokenizer: it can encode any text, and has one special token, which ends a document."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -89,9 +85,14 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int, positions: int) ->
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    ends = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "unk_token": END_OF_TEXT, "pad_token": END_OF_TEXT}
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=positions, clean_up_tokenization_spaces=False, **ends
+        tokenizer_object=tokenizer,
+        model_max_length=positions,
+        clean_up_tokenization_spaces=False,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        unk_token=END_OF_TEXT,
+        pad_token=END_OF_TEXT,
     )
 
 
@@ -99,18 +100,21 @@ def check_model_folder(folder: Path) -> None:
     """Raise InputError unless `folder` holds a model that `from_pretrained` can load, with its tokenizer."""
     advice = "name a folder that save_pretrained wrote, or a preset: " + ", ".join(SCRATCH_PRESETS)
     if not (folder / "config.json").is_file():
-        raise InputError(f"--model.name {folder}: the folder is no model (it has no config.json); {advice}.")
+        raise InputError(f"--model.name {folder}: the folder is not a model (it has no config.json); {advice}.")
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
         raise InputError(f"--model.name {folder}: the folder has a config.json but no weights; {advice}.")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json")):
-        raise InputError(f"--model.name {folder}: the folder has no tokenizer beside its weights; {advice}.")
+        raise InputError(f"--model.name {folder}: the folder has weights but no tokenizer; {advice}.")
 
 
 def hub_commit(name: str) -> str:
-    """The commit of a hub id, from the hub or, where that is not there, from Hugging Face's cache.
+    """The commit of a hub id, from the hub or, if that is not available, from Hugging Face's cache.
 
-    Raises InputError if the hub has no such model or refuses it, UnavailableError if it does not answer. HF_HOME,
-    HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are honoured.
+    HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE have their usual effect.
+
+    Raises:
+        InputError: the hub has no such model, or denies access.
+        UnavailableError: the hub does not answer.
     """
     from transformers.utils import hub
 
@@ -119,14 +123,14 @@ def hub_commit(name: str) -> str:
     commit = hub.extract_commit_hash(config, None)
     if commit is None:
         raise InputError(
-            f"--model.name {name}: the hub has no config.json for it, so it is no model; choose another, or, without "
-            f"any hub, use a preset ({', '.join(SCRATCH_PRESETS)}) or a local folder."
+            f"--model.name {name}: the hub has no config.json for it, so it is not a model; choose another, or, "
+            f"without a hub, use a preset ({', '.join(SCRATCH_PRESETS)}) or a local folder."
         )
     return str(commit)
 
 
 def _hub_answers(name: str) -> bool:
-    """Whether the hub is there, asked once: a download would ask six times, for half a minute."""
+    """Whether the hub is available, by a single request: a download would retry six times, for half a minute."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import OfflineModeIsEnabled
     from requests import ConnectionError as NotReached

@@ -1,8 +1,7 @@
-"""Token blocks as training takes them: arrays in, batches of tensors out.
+"""Token blocks as the training reads them: arrays that become batches of tensors.
 
-What comes in: the ids of all blocks, padded on the right, and how many of each are real. What it leaves: batches whose
-labels are the ids where they count and -100 where they do not: at pads, and at the first place of a block, which
-nothing predicts. So the labels that count are exactly the tokens that a loss is a mean over.
+Labels are the ids where they count and -100 where they do not: at padding, and at the first token of a block, which
+nothing predicts. So the labels that count are exactly the tokens that a loss averages over.
 """
 
 from collections.abc import Sequence
@@ -18,25 +17,25 @@ IGNORED_LABEL = -100
 
 @dataclass(frozen=True)
 class Blocks(Dataset[int]):
-    """Blocks of equal length; as a dataset it gives their numbers, which `batch` turns into tensors."""
+    """Blocks of equal length; as a dataset it yields their indices, which `batch` turns into tensors."""
 
     ids: NDArray[np.int32]
     """[N, T], padded on the right."""
     lengths: NDArray[np.int32]
-    """[N], real tokens of each."""
+    """[N], the number of real tokens per block."""
 
     def __len__(self) -> int:
-        """Number of blocks."""
+        """The number of blocks."""
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> int:
-        """The number itself: reading waits until the whole batch is known."""
+        """The index itself: `batch` reads the whole batch at once."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         return index
 
     def batch(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """`input_ids` and `labels` [B, T]; `attention_mask` [B, T] too where a block has pads."""
+        """`input_ids` and `labels` [B, T]; also `attention_mask` [B, T] if a block is padded."""
         ids = torch.from_numpy(self.ids[list(indices)]).long()  # [B, T]
         lengths = torch.from_numpy(self.lengths[list(indices)])  # [B]
         real = torch.arange(ids.size(1)) < lengths[:, None]  # [B, T]
@@ -46,6 +45,6 @@ class Blocks(Dataset[int]):
         return batch if bool(real.all()) else {**batch, "attention_mask": real.long()}
 
     def count_ends(self, end_of_text: int) -> int:
-        """How many documents end in these blocks: the end-of-text tokens among the real ones."""
+        """How many documents end in these blocks: the number of real end-of-text tokens."""
         real = np.arange(self.ids.shape[1]) < self.lengths[:, None]
         return int(np.count_nonzero((self.ids == end_of_text) & real))

@@ -1,8 +1,8 @@
-"""Losses of whole documents, one by one: what models with different tokenizers can be compared by.
+"""Held-out losses of single documents, by which models with different tokenizers can be compared.
 
-What comes in: a loaded model and documents. What it leaves: for each document the negative log-likelihood of its tokens
-and of the end-of-text token behind it, in nats, and how many tokens these are. Each document is read alone, behind an
-end-of-text token; one that is longer than the context is read in windows that begin anew.
+The loss of a document is the negative log-likelihood, in nats, of its tokens and of the end-of-text token after it. It
+is computed for each document alone, after an end-of-text token; a document that is longer than the context is read in
+windows that do not overlap.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,12 @@ import torch
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.loading import positions
 
-MOST_TOKENS = 4096
-"""Of one batch, pads counted: their logits are kept for a moment."""
+MAX_BATCH_TOKENS = 4096
+"""Including padding; it limits the memory of the logits."""
 
 
 class DocumentLosses(NamedTuple):
-    """One number a document, in order."""
+    """One number per document, in order."""
 
     nats: list[float]
     tokens: list[int]
@@ -27,11 +27,11 @@ class DocumentLosses(NamedTuple):
 class _Window(NamedTuple):
     document: int
     ids: list[int]
-    """One more than are predicted: the first is only read."""
+    """The first one is only read; the others are predicted."""
 
 
 def document_losses(generator: TunableGeneration, documents: Sequence[str]) -> DocumentLosses:
-    """The loss of each document, in full precision; no number depends on the other documents beyond its last bits."""
+    """The loss of each document, in full precision; it depends on the other documents only in its last bits."""
     model = generator.model.to(generator.device).eval()
     windows = list(_windows(generator, documents))
     nats, tokens = [0.0] * len(documents), [0] * len(documents)
@@ -43,18 +43,18 @@ def document_losses(generator: TunableGeneration, documents: Sequence[str]) -> D
 
 
 def _windows(generator: TunableGeneration, documents: Sequence[str]) -> Iterator[_Window]:
-    end, room = generator.tokenizer.eos_token_id, positions(generator.model.config)
+    end, context = generator.tokenizer.eos_token_id, positions(generator.model.config)
     for number, document in enumerate(documents):
         ids = [end, *generator.tokenizer(document, add_special_tokens=False, verbose=False)["input_ids"], end]
-        for start in range(0, len(ids) - 1, room):
-            yield _Window(number, ids[start : start + room + 1])
+        for start in range(0, len(ids) - 1, context):
+            yield _Window(number, ids[start : start + context + 1])
 
 
 def _batches(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
-    """Windows of like length together, as many as fit."""
+    """Batches of windows of similar length, as many as fit."""
     batch: list[_Window] = []
     for window in sorted(windows, key=lambda window: len(window.ids)):
-        if batch and (len(batch) + 1) * len(window.ids) > MOST_TOKENS:
+        if batch and (len(batch) + 1) * len(window.ids) > MAX_BATCH_TOKENS:
             yield batch
             batch = []
         batch.append(window)

@@ -1,10 +1,8 @@
-"""Footprint: the memory that a training needs, in its parts, and the memory that the device has.
+"""The memory that a training needs, in its parts, and the memory of the device.
 
-What comes in: a model's config (its weights are not loaded), the training parameters, precision, batch and block size.
-What it leaves: bytes for each process. Weights, gradients and optimizer (AdamW, two moments) are exact: all three are
-fp32 whatever the precision. Activations are a formula for the layers of GPT-Neo and GPT-2, counted tensor by tensor
-(see `_LAYER_BYTES`); other models are taken for a GPT-2 of the same shape. A fifth part is what the allocator holds and
-does not use.
+Weights, gradients and optimizer (AdamW, two moments) are exact: all three are fp32 whatever the precision. Activations
+follow a formula for the layers of GPT-Neo and GPT-2, counted tensor by tensor (see `_LAYER_BYTES`); other models are
+treated as a GPT-2 of the same shape. A fifth part is what the allocator reserves without using it.
 """
 
 import os
@@ -17,8 +15,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-import tasks.modeling.attention  # noqa: F401 GPT-Neo's attention as it will be trained
 from tasks.modeling.adapters import add_adapters
+from tasks.modeling.attention import register_attention
 from tasks.modeling.devices import Precision
 from tasks.modeling.fusing import LOGITS_AT_ONCE, LOGITS_AT_ONCE_ELSEWHERE, fuse
 from tasks.modeling.loading import check_writes_text, loading
@@ -27,42 +25,42 @@ from tasks.parameters import TrainingParameters
 FULL, HALF = 4, 2
 """Bytes of a number in fp32, and in bf16 or fp16."""
 MOMENTS = 2
-"""What AdamW remembers of each weight, in fp32."""
+"""AdamW's fp32 values per weight."""
 _LAYER_BYTES = {
     ("fused", FULL): (32, 8),
     ("fused", HALF): (24, 4),
     ("plain", FULL): (32, 20),
     ("plain", HALF): (24, 16),
 }
-"""Bytes that a layer keeps of a token for the backward pass: for each hidden number, for each inner number.
+"""Bytes that a layer keeps per token for the backward pass: per unit of the hidden size, per unit of the inner size.
 
-In fp32 these are, of the hidden size, two residual sums, two norms, query, key, value and what attention gives (8 x 4
-bytes; no T x T map, since attention is fused), and of the inner size what goes into GELU and what comes out. Under
-autocast all but the residual sums are half as large, and the first norm is kept three times, for query, key and value.
-Plain GELU (gelu_new) keeps five tensors of the inner size; under autocast a GPU has three of them in fp32.
+In fp32 the tensors of the hidden size are two residual sums, two norms, query, key, value and the attention output (8 x
+4 bytes; no T x T map, since attention is fused), those of the inner size GELU's input and output. Under autocast all
+but the residual sums are half as large, and the first norm is kept three times, for query, key and value. Plain GELU
+(gelu_new) keeps five tensors of the inner size; under autocast a GPU keeps three of them in fp32.
 """
 _DROPPED_BYTES = {"cpu": 8, "gpu": 2}
-"""Of the two dropout masks of a layer, for each hidden number."""
+"""The two dropout masks of a layer, per token and unit of the hidden size."""
 _DROPPED_MAP_BYTES = 12
-"""For each query, key and head: a CPU has no fused attention with dropout, so it keeps the map, its mask and both."""
+"""Per query, key and head: a CPU has no fused attention with dropout, so it keeps the map, its mask and the product."""
 _SPARE = {"cpu": 0.5, "gpu": 0.1}
-"""Share of the activations that the allocator holds beside them: freed memory in pieces that do not fit what comes.
+"""What the allocator reserves beyond the activations, as a share of them: freed memory that is fragmented.
 
-Measured on a CPU: with glibc's heap a training took 1.5 to 1.7 times what its tensors take, without it 1.0 times.
+Measured on a CPU: with glibc's heap a training takes 1.5 to 1.7 times the memory of its tensors, without it 1.0 times.
 """
 _LOGIT_BYTES = {"fused": 8, "plain": 12}
-"""For each logit that is there: itself and its log-softmax; where the loss is not fused the gradient, too."""
+"""Per logit: itself and its log-softmax, and its gradient if the loss is not fused."""
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """A model's numbers, as far as its memory depends on them."""
+    """The properties of a model that its memory depends on."""
 
     parameters: int
     trained: int
-    """Fewer than `parameters` where adapters are trained."""
+    """Fewer than `parameters` if adapters are trained."""
     matrix_parameters: int
-    """In layers that autocast computes in half precision: it keeps a copy of them."""
+    """In layers that autocast computes in half precision, for which it keeps a copy."""
     layer_parameters: int
     """Of one layer."""
     buffer_bytes: int
@@ -74,29 +72,29 @@ class ModelSize:
     dropout: bool
     attention_dropout: bool
     fused: bool
-    """Whether its loss and its GELU are fused (tasks/modeling/fusing.py)."""
+    """Whether loss and GELU are fused (tasks/modeling/fusing.py)."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes of one process."""
+    """Bytes per process."""
 
     weights: int
     gradients: int
     optimizer: int
     activations: int
     spare: int
-    """What the allocator holds and does not use."""
+    """Reserved by the allocator without being used."""
 
     @property
     def total(self) -> int:
-        """All parts."""
+        """The sum of all parts."""
         return self.weights + self.gradients + self.optimizer + self.activations + self.spare
 
 
 @dataclass(frozen=True)
 class DeviceMemory:
-    """What the device has, in bytes."""
+    """The memory of the device, in bytes."""
 
     device: str
     kind: str
@@ -106,13 +104,14 @@ class DeviceMemory:
 
 
 def measure_model(load_from: str, revision: str | None, training: TrainingParameters) -> ModelSize:
-    """The size of a model, from its config: it is built without memory for its weights.
+    """The size of a model, from its config; no weights are loaded or allocated.
 
     Raises:
-        InputError: it is no model that writes text, or it has no layers of the names that adapters are wanted for.
+        InputError: it does not generate text, or has no layers with the requested names.
     """
+    register_attention()
     with loading(load_from):
-        config = AutoConfig.from_pretrained(load_from, **({"revision": revision} if revision else {}))
+        config = AutoConfig.from_pretrained(load_from, revision=revision or "main")
         check_writes_text(load_from, config)
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(config)
@@ -149,7 +148,7 @@ def _drops(config: Any, *names: str) -> bool:
     return any(getattr(config, name, None) for name in names)
 
 
-def footprint(  # noqa: PLR0913 what memory depends on
+def footprint(  # noqa: PLR0913 all that memory depends on
     size: ModelSize,
     training: TrainingParameters,
     precision: Precision,
@@ -159,10 +158,10 @@ def footprint(  # noqa: PLR0913 what memory depends on
     processes: int = 1,
     gpu: bool = False,
 ) -> Footprint:
-    """The memory of each of `processes`, at `batch_size` blocks a process.
+    """The memory of each of `processes`, at `batch_size` blocks per process.
 
-    With several processes and no shards, each keeps a copy of its gradients to exchange them. With shards (FSDP) each
-    has its part of everything and, beside it, the embeddings and two layers whole, with their gradients.
+    Without FSDP, each of several processes keeps a copy of its gradients to exchange them. With FSDP each has its shard
+    of everything and also the whole embeddings and two whole layers, with their gradients.
     """
     states = [FULL * size.parameters, FULL * size.trained, MOMENTS * FULL * size.trained]
     if training.fsdp:
@@ -185,22 +184,22 @@ def footprint(  # noqa: PLR0913 what memory depends on
 def _activations(
     size: ModelSize, training: TrainingParameters, precision: Precision, shape: tuple[int, int], *, gpu: bool
 ) -> int:
-    """What the forward pass keeps of a batch [B, T], and the logits."""
+    """Bytes that the forward pass keeps for a batch of `shape` [B, T], with the logits."""
     tokens = shape[0] * shape[1]
     hidden, inner = _LAYER_BYTES["fused" if size.fused else "plain", FULL if precision == "fp32" else HALF]
-    dropped = _DROPPED_BYTES["gpu" if gpu else "cpu"] * size.dropout
+    dropped = _DROPPED_BYTES["gpu" if gpu else "cpu"] if size.dropout else 0
     layer = tokens * ((hidden + dropped) * size.hidden + inner * size.inner)
     if size.attention_dropout and not gpu:
         layer += tokens * shape[1] * size.heads * _DROPPED_MAP_BYTES
     ends = 2 * FULL * tokens * size.hidden  # the embeddings and the last norm
     logits, gradients = _head(size, tokens, fused=size.fused and precision != "fp16", gpu=gpu)
-    if training.gradient_checkpointing:  # each layer keeps its input; what it makes of it comes after the logits went
+    if training.gradient_checkpointing:  # layers keep only their input; the rest comes after the logits are freed
         return size.layers * tokens * FULL * size.hidden + ends + gradients + max(layer, logits)
     return size.layers * layer + ends + gradients + logits
 
 
 def _head(size: ModelSize, tokens: int, *, fused: bool, gpu: bool) -> tuple[int, int]:
-    """Logits of all places or, fused, of some at a time; then the gradients that are made of them on the way."""
+    """Bytes of the logits (if fused, of one chunk), and of the gradients that the fused loss computes with them."""
     logits = tokens * size.vocabulary
     if not fused:
         return logits * _LOGIT_BYTES["plain"], 0
@@ -210,7 +209,7 @@ def _head(size: ModelSize, tokens: int, *, fused: bool, gpu: bool) -> tuple[int,
 
 
 def device_memory() -> DeviceMemory:
-    """The memory of the device that a training in this process would use; of a container, what it may have."""
+    """The memory of the device that a training in this process uses; in a container, its limit."""
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         return DeviceMemory(torch.cuda.get_device_name(), "cuda", total, free)
@@ -223,10 +222,10 @@ def device_memory() -> DeviceMemory:
     return DeviceMemory(f"{kind.upper()} ({os.cpu_count()} cores)", kind, total, free)
 
 
-def _container_limit(place: Path = Path("/sys/fs/cgroup")) -> tuple[int, int] | None:
-    """Bytes that a container (cgroup v2) may have and has; None where there is no limit."""
+def _container_limit(folder: Path = Path("/sys/fs/cgroup")) -> tuple[int, int] | None:
+    """Limit and current usage of a container (cgroup v2) in bytes; None if there is no limit."""
     try:
-        limit, current = ((place / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        limit, current = ((folder / f"memory.{name}").read_text().strip() for name in ("max", "current"))
         return None if limit == "max" else (int(limit), int(current))
     except (OSError, ValueError):
         return None

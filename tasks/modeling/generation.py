@@ -1,14 +1,11 @@
-"""Generate: prompts in, samples out, each with the seed that makes it again.
+"""Generation: samples after prompts, each with the seed that reproduces it.
 
-What comes in: a loaded model, prompts and sampling parameters in Happy Transformer's names. What it leaves: for each
-prompt its samples in order. A sample's seed depends on `sampling.seed` and its place only, so the samples before and
-after training use the same random numbers.
-
-All prompts and samples are written in one batch (several, where that would take much memory), and still a sample is a
-function of the model, its prompt, the parameters and its own seed: `generate_again` writes the same text alone. The
-model's arithmetic on a batch differs from that on one row in the last bits, which changes a token about once in a
-million in float32. Nothing here touches the random numbers of the process, the tokenizer, or the model's own
-generation config; the model ends in eval mode.
+All prompts and samples are generated in one batch (in several to limit memory), and still a sample depends only on the
+model, its prompt, the parameters and its own seed: `generate_again` reproduces it alone. Its seed depends only on
+`sampling.seed` and its position, so the samples before and after training use the same random numbers. The model's
+arithmetic on a batch differs from that on a single row in the last bits, which changes about one token in a million in
+fp32. The random state of the process, the tokenizer and the model's own generation config are left unchanged; the model
+is left in eval mode.
 """
 
 import hashlib
@@ -23,16 +20,16 @@ from transformers import GenerationConfig
 from tasks.errors import InputError
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.loading import positions
-from tasks.modeling.logits_processors import limits, seeded_draw
+from tasks.modeling.logits_processors import constraint_processors, sampling_processors
 from tasks.parameters import SamplingParameters
 
-MOST_ROWS, MOST_TOKENS = 256, 16_384
-"""Of one batch, prompts and pads counted. Keys and values of 16,384 tokens take 6.4 GB in GPT-Neo 1.3B."""
+MAX_BATCH_ROWS, MAX_BATCH_TOKENS = 256, 16_384
+"""Including prompts and padding. Keys and values of 16,384 tokens take 6.4 GB in GPT-Neo 1.3B."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a model wrote after `prompt`; the same seed on the same model writes it again."""
+    """What a model wrote after `prompt`; the same seed and model reproduce it."""
 
     prompt: str
     seed: int
@@ -41,37 +38,37 @@ class Sample:
     """Prompt and text together, without special tokens."""
 
     def as_dict(self) -> dict[str, str | int]:
-        """Plain values for JSON."""
+        """The fields, for JSON."""
         return asdict(self)
 
 
 class Row(NamedTuple):
-    """All that a text depends on, besides the model and the parameters."""
+    """All that a sample depends on, besides the model and the parameters."""
 
     ids: tuple[int, ...]
-    """The prompt, one token at least."""
+    """The tokens of the prompt, at least one."""
 
     seed: int
-    """Of the draw; 0 where nothing is drawn, so that the samples of a prompt are one row."""
+    """0 without random sampling, so that all samples of a prompt are one row."""
 
 
 def sample_seed(seed: int, prompt_index: int, sample_index: int) -> int:
-    """The seed of one sample: 63 bits of a digest, so that neighbouring seeds share no sample."""
+    """The seed of one sample: 63 bits of a digest, so that neighbouring values of `seed` share no sample."""
     digest = hashlib.sha256(f"{seed}/{prompt_index}/{sample_index}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def generate(generator: TunableGeneration, prompts: Sequence[str], sampling: SamplingParameters) -> list[Sample]:
-    """`sampling.num_samples` samples of each prompt; InputError before any work where a prompt leaves no room."""
+    """`sampling.num_samples` samples per prompt, in order; InputError if a prompt is too long for the context."""
     return _write(generator, _wanted(prompts, sampling), sampling)
 
 
 def generate_where_it_fits(
     generator: TunableGeneration, prompts: Sequence[str], sampling: SamplingParameters
 ) -> list[Sample]:
-    """As `generate`; after a prompt that leaves no room nothing is written, and its samples have an empty text.
+    """Like `generate`, but a prompt that is too long for the context gets samples with an empty text.
 
-    InputError where all of them are such.
+    Raises InputError if all prompts are too long.
     """
     fitting = {prompt for prompt in prompts if has_room(generator, prompt, sampling)} or set(prompts)
     wanted = _wanted(prompts, sampling)
@@ -80,7 +77,7 @@ def generate_where_it_fits(
 
 
 def has_room(generator: TunableGeneration, prompt: str, sampling: SamplingParameters) -> bool:
-    """Whether prompt and text fit into the context of the model."""
+    """Whether the prompt and `sampling.max_length` tokens fit into the context of the model."""
     try:
         _encode(generator, prompt, sampling.max_length)
     except InputError:
@@ -89,12 +86,15 @@ def has_room(generator: TunableGeneration, prompt: str, sampling: SamplingParame
 
 
 def _wanted(prompts: Sequence[str], sampling: SamplingParameters) -> list[tuple[str, int]]:
-    places = [(number, index) for number in range(len(prompts)) for index in range(sampling.num_samples)]
-    return [(prompts[number], sample_seed(sampling.seed, number, index)) for number, index in places]
+    return [
+        (prompt, sample_seed(sampling.seed, number, index))
+        for number, prompt in enumerate(prompts)
+        for index in range(sampling.num_samples)
+    ]
 
 
 def generate_again(generator: TunableGeneration, prompt: str, seed: int, sampling: SamplingParameters) -> Sample:
-    """The sample with this seed, alone: what `generate` wrote with the same parameters."""
+    """The sample with this seed, alone: the one that `generate` returned with the same parameters."""
     return _write(generator, [(prompt, seed)], sampling)[0]
 
 
@@ -116,31 +116,32 @@ def _write(
 
 
 def _encode(generator: TunableGeneration, prompt: str, max_length: int) -> tuple[int, ...]:
-    """A prompt's tokens; the end-of-text token, behind which a document begins, where it has none."""
+    """The tokens of a prompt; for an empty prompt the end-of-text token, after which a document begins."""
     ids = tuple(generator.tokenizer(prompt, verbose=False)["input_ids"]) or (generator.tokenizer.eos_token_id,)
-    tokens, room = len(ids), positions(generator.model.config)
-    if tokens + max_length > room:
+    tokens, context = len(ids), positions(generator.model.config)
+    if tokens + max_length > context:
         raise InputError(
             f"The prompt {prompt[:40]!r} has {tokens:,} tokens, and with --sampling.max-length {max_length:,} that is "
-            f"more than the {room:,} tokens of the model's context; shorten the prompt or lower --sampling.max-length."
+            f"more than the {context:,} tokens of the model's context; shorten the prompt or lower "
+            "--sampling.max-length."
         )
     return ids
 
 
 def _texts(tokenizer: Any, row: Row, written: list[int]) -> tuple[str, str]:
-    """What was written and the whole document: what the tokens say, special tokens left out, nothing tidied."""
+    """The generated text and the whole document, decoded verbatim without special tokens."""
     values = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
     prompt, document = (tokenizer.decode(ids, **values) for ids in (row.ids, [*row.ids, *written]))
     return document[len(prompt) :], document
 
 
 def _batches(rows: Sequence[Row], sampling: SamplingParameters) -> Iterator[list[Row]]:
-    """Each different row once, those with prompts of like length together; a beam search takes one at a time."""
-    most_rows = 1 if sampling.num_beams > 1 else MOST_ROWS
+    """Batches of distinct rows with prompts of similar length; a beam search gets one row at a time."""
+    max_rows = 1 if sampling.num_beams > 1 else MAX_BATCH_ROWS
     batch: list[Row] = []
     for row in sorted(dict.fromkeys(rows), key=lambda row: len(row.ids)):
         tokens = (len(batch) + 1) * (len(row.ids) + sampling.max_length)
-        if batch and (len(batch) == most_rows or tokens > MOST_TOKENS):
+        if batch and (len(batch) == max_rows or tokens > MAX_BATCH_TOKENS):
             yield batch
             batch = []
         batch.append(row)
@@ -149,17 +150,18 @@ def _batches(rows: Sequence[Row], sampling: SamplingParameters) -> Iterator[list
 
 
 def _write_batch(generator: TunableGeneration, rows: Sequence[Row], sampling: SamplingParameters) -> list[list[int]]:
-    """The tokens that the model writes behind each prompt, up to the end-of-text token and without it."""
+    """The tokens that the model generates after each prompt, up to the end-of-text token and without it."""
     end = generator.tokenizer.eos_token_id
     width = max(len(row.ids) for row in rows)
-    pads = [width - len(row.ids) for row in rows]
-    # generate() takes a prompt that ends in a pad for one padded on the wrong side, and warns. Pads are never read.
+    padding = [width - len(row.ids) for row in rows]
+    # generate() warns of padding on the wrong side if a prompt ends with the pad token. Padding is never read.
     pad = next(token for token in (end, *range(len(rows) + 1)) if all(row.ids[-1] != token for row in rows))
-    prompts = torch.tensor([[pad] * left + list(row.ids) for left, row in zip(pads, rows, strict=True)])
-    real = torch.tensor([[0] * left + [1] * (width - left) for left in pads])
-    processors = limits(sampling, generator.tokenizer, [left for left in pads for _ in range(sampling.num_beams)])
+    prompts = torch.tensor([[pad] * left + list(row.ids) for left, row in zip(padding, rows, strict=True)])
+    real = torch.tensor([[0] * left + [1] * (width - left) for left in padding])
+    beam_padding = [left for left in padding for _ in range(sampling.num_beams)]
+    processors = constraint_processors(sampling, generator.tokenizer, beam_padding)
     if sampling.do_sample and sampling.num_beams == 1:
-        processors += seeded_draw(sampling, [row.seed for row in rows])
+        processors += sampling_processors(sampling, [row.seed for row in rows])
     with torch.inference_mode(), _seeded(rows[0].seed):
         output = generator.model.generate(
             input_ids=prompts.to(generator.device),
@@ -173,7 +175,7 @@ def _write_batch(generator: TunableGeneration, rows: Sequence[Row], sampling: Sa
 
 
 def _config(sampling: SamplingParameters, *, end: int, pad: int) -> GenerationConfig:
-    """Whole: nothing is left to the model's own. What is drawn without beams, `seeded_draw` draws."""
+    """A complete config: nothing comes from the model's own. Without beams, `sampling_processors` sample."""
     values: dict[str, Any] = {}
     if sampling.num_beams > 1:
         values |= {"num_beams": sampling.num_beams, "early_stopping": sampling.early_stopping}
@@ -191,7 +193,7 @@ def _config(sampling: SamplingParameters, *, end: int, pad: int) -> GenerationCo
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """PyTorch's random numbers, which beams that are drawn take: seeded here, and as they were afterwards."""
+    """Seed PyTorch's generators, which beam sampling uses, and restore them afterwards."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield

@@ -1,8 +1,7 @@
-"""The seam to Happy Transformer: the one module that knows its private names (pinned to 3.0.1).
+"""The interface to Happy Transformer: the only module that uses its private names (pinned to 3.0.1).
 
-What comes in: a model folder or hub id. What it leaves: a `HappyGeneration` that loads, generates, trains and saves as
-Happy Transformer does, and without its traps: embeddings are never shrunk to the tokenizer, training takes our blocks
-as they are and every parameter of ours, and ends in eval mode. Attention and loss are the fast ones.
+Unlike Happy Transformer itself it never shrinks embeddings to the tokenizer, trains on our blocks with all of our
+parameters, and leaves the model in eval mode. Attention and loss are the fused ones.
 """
 
 import logging
@@ -23,23 +22,24 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from tasks.modeling import attention as _registered  # noqa: F401 what it is imported for: GPT-Neo attends by it
+from tasks.modeling import set_thread_defaults
+from tasks.modeling.attention import register_attention
 from tasks.modeling.fusing import fuse
 from tasks.modeling.loading import check_complete, check_end_of_text, check_writes_text, loading
 from tasks.modeling.saving import save_model
 from tasks.modeling.trainer import BlockTrainer
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-
 
 class TunableGeneration(HappyGeneration):  # type: ignore[misc]
-    """Happy Transformer's text generation, held by its seams; `trainer` is that of the last training."""
+    """Happy Transformer's text generation with our loading, training and saving; `trainer` is the last trainer used."""
 
     trainer: BlockTrainer | None = None
     device: torch.device
 
     def __init__(self, model_type: str, model_name: str, *, revision: str | None = None) -> None:
-        """Load the model and its tokenizer in eval mode, on the best device there is."""
+        """Load the model and its tokenizer in eval mode; `device` is the best one available."""
+        set_thread_defaults()
+        register_attention()
         self._revision = revision
         super().__init__(model_type=model_type, model_name=model_name)
         del self.model.resize_token_embeddings
@@ -49,38 +49,38 @@ class TunableGeneration(HappyGeneration):  # type: ignore[misc]
         self.model.eval()
 
     def _get_logger(self) -> logging.Logger:
-        """Happy Transformer's logger as it is: its own version reconfigures the logging of the whole process."""
+        """Return Happy Transformer's logger unchanged; the parent reconfigures the logging of the whole process."""
         transformers_logging.disable_default_handler()
         return logging.getLogger(happy_transformer_module.__name__)
 
     def _get_model_components(
         self, model_name_path: str, use_auth_token: object, trust_remote_code: bool, model_class: Any
     ) -> tuple[Any, Any, PreTrainedModel]:
-        """Config, tokenizer and model, at the revision asked for; embeddings grow to the tokenizer, never shrink."""
-        where = {"revision": self._revision} if self._revision else {}
+        """Config, tokenizer and model at the requested revision; embeddings grow to the tokenizer but never shrink."""
+        revision = self._revision or "main"
         with loading(model_name_path):
-            config = AutoConfig.from_pretrained(model_name_path, **where)
+            config = AutoConfig.from_pretrained(model_name_path, revision=revision)
             check_writes_text(model_name_path, config)
             model, found = model_class.from_pretrained(
-                model_name_path, config=config, output_loading_info=True, **where
+                model_name_path, config=config, output_loading_info=True, revision=revision
             )
-            tokenizer = AutoTokenizer.from_pretrained(model_name_path, **where)
+            tokenizer = AutoTokenizer.from_pretrained(model_name_path, revision=revision)
         check_complete(model_name_path, sorted(found["missing_keys"]))
         check_end_of_text(model_name_path, tokenizer)
         model.resize_token_embeddings = lambda size: _grow_embeddings(model, size)
         return config, tokenizer, model
 
     def train(self, arguments: Callable[[], TrainingArguments], resume_from: Path | None, **parts: Any) -> BlockTrainer:
-        """Train on blocks as they are, and end in eval mode; `parts` are those of a BlockTrainer. The trainer is kept.
+        """Train on blocks and leave the model in eval mode; `parts` are further arguments of BlockTrainer.
 
-        The parent's reads, splits and tokenizes a file: nothing of that is wanted here.
+        It replaces the parent's `train`, which reads, splits and tokenizes a file.
         """
-        _forget_earlier_training()
-        made = arguments()
-        made._n_gpu = min(made._n_gpu, 1)  # several GPUs have a process each; Hugging Face would use threads
+        _reset_accelerate()
+        training_arguments = arguments()
+        training_arguments._n_gpu = min(training_arguments._n_gpu, 1)  # one process per GPU, not threads
         self.model.to(self.device)
         self._on_device = True
-        self.trainer = BlockTrainer(model=self.model, args=made, **parts)
+        self.trainer = BlockTrainer(model=self.model, args=training_arguments, **parts)
         try:
             self.trainer.train_from(resume_from)
         finally:
@@ -88,13 +88,13 @@ class TunableGeneration(HappyGeneration):  # type: ignore[misc]
         return self.trainer
 
     def save(self, path: str | Path) -> None:
-        """Save model and tokenizer to a fresh folder, in eval mode."""
+        """Save model and tokenizer to a new folder, in eval mode."""
         self.model.eval()
         save_model(self.model, self.tokenizer, Path(path))
 
 
-def _forget_earlier_training() -> None:
-    """Precision and compiling go by way of the environment and of a state that all share: they would stay on."""
+def _reset_accelerate() -> None:
+    """Forget precision and compilation of an earlier training, which live in the environment and in global state."""
     for name in [name for name in os.environ if name.startswith(("ACCELERATE_MIXED_", "ACCELERATE_DYNAMO_"))]:
         del os.environ[name]
     AcceleratorState._reset_state()

@@ -1,9 +1,4 @@
-"""Loading, as far as it can fail: what Hugging Face raises in, one sentence for a person out.
-
-What comes in: the name of a model (hub id or folder) and whatever `from_pretrained` raises for it. What it leaves:
-InputError for what is no model that writes text (damaged, of another kind, unknown to the hub, refused by it), and
-UnavailableError for a hub that does not answer.
-"""
+"""Errors of loading a model: what Hugging Face raises becomes one sentence for the user."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,9 +17,13 @@ _REFUSED = {401, 403, 404}
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Turn whatever `from_pretrained` raises into InputError or UnavailableError.
+    """Turn whatever `from_pretrained` raises for the model `name` into InputError or UnavailableError.
 
-    It catches broadly because it has to: for a damaged tokenizer.json, Hugging Face raises a bare Exception.
+    It has to catch Exception: for a damaged tokenizer.json, Hugging Face raises just that.
+
+    Raises:
+        InputError: the model is damaged, of another kind, or unknown to the hub, or the hub denies access.
+        UnavailableError: the hub does not answer.
     """
     try:
         yield
@@ -37,7 +36,7 @@ def loading(name: str) -> Iterator[None]:
 
 
 def check_writes_text(name: str, config: Any) -> None:
-    """Raise InputError where the config is that of a model for another task (BERT loads, but cannot write)."""
+    """Raise InputError if the config belongs to a model for another task (BERT loads, but cannot generate)."""
     architectures: list[str] = getattr(config, "architectures", None) or []
     if any(_OTHER_TASK.search(architecture) for architecture in architectures):
         raise InputError(
@@ -47,32 +46,32 @@ def check_writes_text(name: str, config: Any) -> None:
 
 
 def check_end_of_text(name: str, tokenizer: Any) -> None:
-    """Raise InputError where a tokenizer cannot say that a document ends."""
+    """Raise InputError if the tokenizer has no end-of-text token."""
     if tokenizer.eos_token_id is None:
         raise InputError(
-            f"--model.name {name}: its tokenizer has no end-of-text token, so documents cannot be told apart; "
+            f"--model.name {name}: its tokenizer has no end-of-text token, so documents cannot be separated; "
             "choose a GPT model (GPT-Neo, GPT-2)."
         )
 
 
 def check_complete(name: str, missing: list[str]) -> None:
-    """Raise InputError where weights were missing: Hugging Face makes them up at random and goes on."""
+    """Raise InputError if weights are missing: Hugging Face would initialize them at random."""
     if missing:
         raise InputError(
-            f"--model.name {name}: {len(missing):,} of its weights are missing ({missing[0]}, ...), so the file of "
-            "weights is another model's or is damaged; save or download the model again."
+            f"--model.name {name}: {len(missing):,} of its weights are missing ({missing[0]}, ...), so the weights "
+            "file is damaged or belongs to another model; save or download the model again."
         )
 
 
 def positions(model_config: Any) -> int:
-    """The most tokens that a model can read at once."""
+    """The context length of a model, in tokens."""
     names: Sequence[str] = ("max_position_embeddings", "n_positions", "n_ctx")
     return next((int(getattr(model_config, name)) for name in names if getattr(model_config, name, None)), 1024)
 
 
 def _damaged(name: str, error: Exception) -> InputError:
     return InputError(
-        f"--model.name {name}: the folder holds no model that can be loaded ({_first_line(error)}); name a folder that "
+        f"--model.name {name}: the model in the folder cannot be loaded ({_first_line(error)}); name a folder that "
         f"save_pretrained wrote, or a preset: {', '.join(SCRATCH_PRESETS)}."
     )
 
@@ -84,19 +83,19 @@ def _hub_error(name: str, error: Exception) -> SpinneretError:
 
     chain = list(_chain(error))
     statuses = {getattr(getattr(link, "response", None), "status_code", None) for link in chain}
-    offline = f"without any hub, use a preset ({', '.join(SCRATCH_PRESETS)}) or a local folder"
+    offline = f"without a hub, use a preset ({', '.join(SCRATCH_PRESETS)}) or a local folder"
     if statuses & _REFUSED:
         return InputError(
-            f"--model.name {name}: no such folder here, and the hub at {constants.ENDPOINT} has no such model or "
-            f"needs a token that may read it (HF_TOKEN); check the name, or {offline}."
+            f"--model.name {name}: there is no such folder, and the hub at {constants.ENDPOINT} has no such model or "
+            f"requires a token with read access (HF_TOKEN); check the name, or {offline}."
         )
     if any(isinstance(link, LocalEntryNotFoundError | OfflineModeIsEnabled | RequestException) for link in chain):
         return UnavailableError(
-            f"--model.name {name}: the model hub at {constants.ENDPOINT} did not answer, or the model is not whole in "
-            f"Hugging Face's cache; check the network, set HF_HUB_OFFLINE=1 to use the cache alone, or, {offline}."
+            f"--model.name {name}: the model hub at {constants.ENDPOINT} did not answer, or the model is not complete "
+            f"in Hugging Face's cache; check the network, set HF_HUB_OFFLINE=1 to use only the cache, or, {offline}."
         )
     return InputError(
-        f"--model.name {name}: the hub at {constants.ENDPOINT} has it, but it is no model that can be loaded "
+        f"--model.name {name}: the hub at {constants.ENDPOINT} has it, but it cannot be loaded as a model "
         f"({_first_line(error)}); choose a GPT model (GPT-Neo, GPT-2), or, {offline}."
     )
 

@@ -1,8 +1,4 @@
-"""Random states: where the random generators of this process stand.
-
-What comes in: nothing, or states taken before. What it leaves: the states of Python's, NumPy's and torch's generators
-(CPU and every GPU), or the generators as they were when the states were taken.
-"""
+"""The states of Python's, NumPy's and torch's random generators (CPU and every GPU) in this process."""
 
 import random
 from collections.abc import Mapping
@@ -12,7 +8,7 @@ import numpy as np
 import torch
 
 
-def take_random_states() -> dict[str, Any]:
+def get_random_states() -> dict[str, Any]:
     """The states of all random generators of this process."""
     states: dict[str, Any] = {
         "python": random.getstate(),
@@ -25,7 +21,7 @@ def take_random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: Mapping[str, Any]) -> None:
-    """Put them back."""
+    """Restore states that `get_random_states` returned."""
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
     torch.random.set_rng_state(states["cpu"])

@@ -1,8 +1,4 @@
-"""Saving: a model and its tokenizer in, a model folder out, or a sentence that names the full disk.
-
-What comes in: what has `save_pretrained`. What it leaves: the folder as Hugging Face lays it out. Its writers are
-written in Rust and know no errno: they say "No space left on device (os error 28)" in words.
-"""
+"""Saving of models and tokenizers, with one sentence for a full disk."""
 
 import re
 from collections.abc import Iterator
@@ -14,20 +10,21 @@ from tasks.disk import NO_SPACE, no_space_message
 from tasks.errors import InputError
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
+"""safetensors and tokenizers, written in Rust, raise exceptions of their own that state the errno in the text only."""
 _TORCH_WRITER = re.compile(r"PytorchStreamWriter failed writing|inline_container\.cc.* unexpected pos", re.DOTALL)
-"""torch.save into a file: it tells no reason, and that the file did not take all bytes is the only one."""
+"""torch.save raises a RuntimeError without a reason; the only one is that the file did not take all bytes."""
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write both to `folder`; raises InputError when the disk (or what this user may write) is full."""
-    with full_disk_explained(folder):
+    """Write both to `folder`; InputError if the disk or the user's quota is full."""
+    with explain_full_disk(folder):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
 
 @contextmanager
-def full_disk_explained(folder: Path) -> Iterator[None]:
-    """Whatever the writers of models raise in the block for a full disk becomes InputError."""
+def explain_full_disk(folder: Path) -> Iterator[None]:
+    """Turn what the writers of models raise for a full disk into InputError."""
     try:
         yield
     except Exception as error:
@@ -39,5 +36,5 @@ def full_disk_explained(folder: Path) -> Iterator[None]:
 def _errno(error: Exception) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    said = _OS_ERROR.search(str(error))
-    return int(said[1]) if said else None
+    match = _OS_ERROR.search(str(error))
+    return int(match[1]) if match else None

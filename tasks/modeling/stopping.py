@@ -1,8 +1,6 @@
-"""Stopping: Ctrl-C and SIGTERM in the middle of a training, without losing what was trained.
+"""Ctrl-C and SIGTERM during training: stop after the current batch, so that a checkpoint can be saved.
 
-What comes in: signals. What it leaves: a flag that the training looks at after each batch, and, when the training has
-saved itself, the signal as it would have been without us (KeyboardInterrupt, Prefect's TerminationSignal, the end of
-the process). A second signal of the same kind does not wait.
+A second signal of the same kind takes effect at once.
 """
 
 import signal
@@ -16,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether somebody wants the training to end; `wanted` is looked at between batches."""
+    """Whether a signal asked the training to stop; the training reads `requested` between batches."""
 
     def __init__(self) -> None:
         self._received: int | None = None
@@ -24,7 +22,7 @@ class Stop:
         self._before: dict[int, Any] = {}
 
     @property
-    def wanted(self) -> bool:
+    def requested(self) -> bool:
         """Whether a signal arrived."""
         return self._received is not None
 
@@ -34,7 +32,7 @@ class Stop:
         self._received, self._frame = number, frame
 
     def _deliver(self, number: int, frame: FrameType | None) -> None:
-        """What would have happened without us."""
+        """Run the signal's earlier handler, which raises KeyboardInterrupt or Prefect's TerminationSignal, or exit."""
         handler: Callable[[int, FrameType | None], Any] | int | None = self._before.get(number)
         if callable(handler):
             handler(number, frame)
@@ -45,17 +43,17 @@ class Stop:
 
 @contextmanager
 def delayed_stop() -> Iterator[Stop]:
-    """While the block runs, signals set the flag; at its end a signal that arrived is delivered.
+    """While the block runs, a signal only sets the flag; it is delivered at the end of the block.
 
-    A signal that is ignored stays so (a shell starts what runs in the background deaf to Ctrl-C): a training that ended
-    for it would pass for a whole one. Outside the main thread nothing is changed: Python delivers signals there only.
+    An ignored signal stays ignored (a shell starts background jobs with SIGINT ignored): a training that stopped early
+    for it would count as complete. Outside the main thread nothing changes: Python delivers signals there only.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    stop._before = {number: signal.signal(number, stop._receive) for number in heeded}
+    handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    stop._before = {number: signal.signal(number, stop._receive) for number in handled}
     try:
         yield stop
     finally:

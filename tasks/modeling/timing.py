@@ -1,8 +1,7 @@
-"""Timing: how long a step really takes, from a few steps of the training itself.
+"""Measures how long a training step takes, by running a few steps of the training itself.
 
-What comes in: what `finetune` takes. What it leaves: seconds of the first step, of a step, and of a held-out block. The
-steps are those of the real training (same trainer, precision, accumulation, compiling), on real blocks; the training is
-left before it would save anything, and the weights are thrown away.
+The steps use the same trainer, precision, accumulation and compilation on real blocks. The training is left before it
+would save anything, and the weights are discarded.
 """
 
 import contextlib
@@ -10,6 +9,7 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -20,41 +20,41 @@ from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.recipes import Recipe
 from tasks.parameters import TrainingParameters
 
-TIMED = 3
-"""Steps that count, after one to warm up."""
+TIMED_STEPS = 3
+"""After one step to warm up."""
 LIMIT_S = 60.0
-"""Slow steps are fewer: none begins after so many seconds, once one is timed."""
+"""No further step starts after this time, once one is timed."""
 _NEVER = 1_000_000
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that were measured."""
+    """Measured seconds."""
 
     first_step: float
-    """It also warms up, and compiles where that is asked for."""
+    """Including warm-up, and compilation if requested."""
     step: float
-    """The median of those after the first."""
+    """The median of the steps after the first."""
     timed: int
-    """How many those were."""
+    """The number of steps in the median."""
     held_out_block: float
-    """Of a measurement, for each block."""
+    """Of an evaluation, per block."""
 
-    def estimate(self, steps: int, measured_blocks: int) -> float:
-        """A training of `steps` steps that measures the loss of so many held-out blocks in all."""
-        return self.first_step + (steps - 1) * self.step + measured_blocks * self.held_out_block
+    def estimate(self, steps: int, held_out_blocks: int) -> float:
+        """Seconds of a training of `steps` steps whose evaluations take `held_out_blocks` blocks in total."""
+        return self.first_step + (steps - 1) * self.step + held_out_blocks * self.held_out_block
 
 
-class _Enough(Exception):  # noqa: N818 not an error: it leaves the training
-    """The steps are timed."""
+class _TimingDone(Exception):  # noqa: N818 not an error
+    """Raised to leave the training when the steps are timed."""
 
 
 class _StopWatch:
-    """Is told of each step and leaves the training when it has seen enough."""
+    """A progress callback that records when each step ends and raises _TimingDone after enough of them."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
-        """When training began, then when each step ended."""
+        """When the training began, then when each step ended."""
 
     def __call__(self, progress: Progress) -> None:
         if progress.entry is not None and progress.step > 0:
@@ -63,38 +63,45 @@ class _StopWatch:
             torch.cuda.synchronize()
         now = time.monotonic()
         self.ends = [now] if progress.step == 0 else [*self.ends, now]
-        if len(self.ends) > TIMED + 1 or (len(self.ends) > 2 and now - self.ends[0] > LIMIT_S):
-            raise _Enough
+        if len(self.ends) > TIMED_STEPS + 1 or (len(self.ends) > 2 and now - self.ends[0] > LIMIT_S):
+            raise _TimingDone
 
 
 def time_steps(
     generator: TunableGeneration, train: Blocks, held_out: Blocks, *, training: TrainingParameters, recipe: Recipe
 ) -> Timing:
-    """Train for a few steps and throw the result away; nothing is saved.
+    """Train for a few steps without saving, and discard the result.
 
     Raises:
-        InputError: memory ran out, or a loss is no number.
+        InputError: memory ran out, or a loss is NaN or infinite.
     """
-    changed = {"max_steps": TIMED + 2, "eval_steps": _NEVER, "save_steps": _NEVER}
-    unchanged = {"load_best_model_at_end": False, "early_stopping_patience": None}
-    few = Blocks(*(part[: max(recipe.batch_size, 8)] for part in (held_out.ids, held_out.lengths)))
+    changes = {
+        "max_steps": TIMED_STEPS + 2,
+        "eval_steps": _NEVER,
+        "save_steps": _NEVER,
+        "load_best_model_at_end": False,
+        "early_stopping_patience": None,
+    }
+    evaluated = max(recipe.batch_size, 8)
+    few = Blocks(held_out.ids[:evaluated], held_out.lengths[:evaluated])
     watch = _StopWatch()
-    with tempfile.TemporaryDirectory(prefix="spinneret-") as unused:
-        told = training.model_copy(update=changed | unchanged)
-        place = Path(unused) / "model"
-        with contextlib.suppress(_Enough):
-            finetune(generator, train, few, place, training=told, recipe=recipe, on_progress=watch)
-    seconds = [end - begin for begin, end in zip(watch.ends, watch.ends[1:], strict=False)]
+    with tempfile.TemporaryDirectory(prefix="spinneret-") as scratch, contextlib.suppress(_TimingDone):
+        finetune(
+            generator,
+            train,
+            few,
+            Path(scratch) / "model",
+            training=training.model_copy(update=changes),
+            recipe=recipe,
+            on_progress=watch,
+        )
+    seconds = [end - begin for begin, end in pairwise(watch.ends)]
+    assert generator.trainer is not None
+    began = time.monotonic()
+    generator.trainer.measure(exactly=False)
     return Timing(
         first_step=seconds[0],
         step=statistics.median(seconds[1:]),
         timed=len(seconds) - 1,
-        held_out_block=_time_measuring(generator) / len(few),
+        held_out_block=(time.monotonic() - began) / len(few),
     )
-
-
-def _time_measuring(generator: TunableGeneration) -> float:
-    assert generator.trainer is not None
-    began = time.monotonic()
-    generator.trainer.measure(exactly=False)
-    return time.monotonic() - began

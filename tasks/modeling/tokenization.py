@@ -1,8 +1,7 @@
-"""Tokenize: documents in, token ids out, in order, in one process or several.
+"""Tokenization of documents, batch by batch, in one process or several.
 
-What comes in: texts and a model folder or hub id that has the tokenizer. What it leaves: the ids of each text with no
-special token added (packing puts the end-of-text token behind each document), batch by batch, so that neither all
-texts nor all ids are ever in memory. The tokenizer's own Rust code does the work and uses every core by itself.
+No special token is added: packing puts the end-of-text token after each document. Neither all texts nor all ids are in
+memory at once. The tokenizer's Rust code uses every core by itself.
 """
 
 import multiprocessing
@@ -23,14 +22,14 @@ from numpy.typing import NDArray
 from tasks.modeling.loading import check_end_of_text, loading, positions
 
 BATCH = 1000
-"""The most texts of a batch."""
+"""The most texts in a batch."""
 
-_CHARACTERS = 2**20
-"""A batch ends with the text that reaches this many characters, as long documents need memory too."""
+_MAX_CHARACTERS = 2**20
+"""A batch ends with the text that reaches this many characters, since long documents need more memory."""
 
 
 class Encoded(NamedTuple):
-    """A batch of texts: the ids of all of them in one array, and how many each text has."""
+    """The ids of a batch of texts in one array, and the number of ids per text."""
 
     ids: NDArray[np.int32]
     lengths: list[int]
@@ -41,35 +40,35 @@ Batches = Generator[Encoded, None, None]
 
 
 def load_tokenizer(model: str, revision: str | None = None) -> Any:
-    """The tokenizer of a model folder or hub id; InputError where it has none, or none with an end-of-text token."""
+    """The tokenizer of a model folder or hub id; InputError if it has none, or if that has no end-of-text token."""
     from transformers import AutoTokenizer
 
     with loading(model):
-        tokenizer = AutoTokenizer.from_pretrained(model, **({"revision": revision} if revision else {}))
+        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision or "main")
     check_end_of_text(model, tokenizer)
     return tokenizer
 
 
 def load_positions(model: str, revision: str | None = None) -> int:
-    """The most tokens that the model can read at once, from its config."""
+    """The context length of a model in tokens, from its config."""
     from transformers import AutoConfig
 
     with loading(model):
-        config = AutoConfig.from_pretrained(model, **({"revision": revision} if revision else {}))
+        config = AutoConfig.from_pretrained(model, revision=revision or "main")
     return positions(config)
 
 
 def tokenize(texts: Iterable[str], tokenizer: Any, *, processes: int = 1) -> Iterator[list[int]]:
-    """The ids of each text, in order."""
+    """Yield the ids of each text, in order."""
     for ids, lengths in tokenize_batches(texts, tokenizer, processes=processes):
         remaining = iter(ids.tolist())
         yield from (list(islice(remaining, length)) for length in lengths)
 
 
 def tokenize_batches(texts: Iterable[str], tokenizer: Any, *, processes: int = 1) -> Batches:
-    """The texts in order, in batches; the same ids whatever `processes` is (1,000 texts or fewer take one).
+    """Yield the ids of the texts in order, in batches; `processes` (1 for 1,000 texts or fewer) does not change them.
 
-    At most two batches a process are in memory. Whoever stops half-way closes the iterator, and no process is left.
+    At most two batches per process are in memory. Closing the generator early ends all processes.
     """
     encode = _encoder(tokenizer)
     batches = _batches(texts)
@@ -86,7 +85,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
     for text in texts:
         batch.append(text)
         characters += len(text)
-        if len(batch) == BATCH or characters >= _CHARACTERS:
+        if len(batch) == BATCH or characters >= _MAX_CHARACTERS:
             yield batch
             batch, characters = [], 0
     if batch:
@@ -94,11 +93,11 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _encoder(tokenizer: Any) -> Encode:
-    """What encodes a batch; it can be sent to another process, which then needs not import transformers."""
+    """A function that encodes a batch; it can be sent to another process, which then need not import transformers."""
     if not tokenizer.is_fast:
         return partial(_encode_slowly, tokenizer)
     backend = tokenizer.backend_tokenizer
-    backend.no_truncation()  # as a call of the tokenizer does: a tokenizer.json may have been saved with either
+    backend.no_truncation()  # as calling the tokenizer does: a tokenizer.json may have been saved with either
     backend.no_padding()
     backend.encode_special_tokens = tokenizer.split_special_tokens
     return partial(_encode_fast, backend)
@@ -124,7 +123,7 @@ def _encode_in_processes(batches: Iterable[list[str]], encode: Encode, processes
     )
     try:
         for batch in batches:
-            with _uninterrupted():
+            with _sigint_blocked():
                 waiting.append(pool.submit(_encode_in_child, batch))
             if len(waiting) == 2 * processes:
                 yield waiting.popleft().result()
@@ -135,8 +134,8 @@ def _encode_in_processes(batches: Iterable[list[str]], encode: Encode, processes
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back: a process started in the block never gets it, it is the parent that ends it."""
+def _sigint_blocked() -> Iterator[None]:
+    """Block SIGINT: a process that is started in the block never receives it; its parent ends it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -144,17 +143,17 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_of_this_child: list[Encode] = []
+_encoders: list[Encode] = []
 
 
 def _start_child(encode: Encode) -> None:
-    """Begin a process of the pool: one core is its own, and it ends when its parent does, even by kill -9."""
+    """Initialize a process of the pool: it uses one core, and ends when its parent ends, even by kill -9."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _of_this_child.append(encode)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    _encoders.append(encode)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_the_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -162,4 +161,4 @@ def _end_with_the_parent() -> None:
 
 
 def _encode_in_child(texts: list[str]) -> Encoded:
-    return _of_this_child[0](texts)
+    return _encoders[0](texts)

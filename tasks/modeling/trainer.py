@@ -1,17 +1,15 @@
-"""The trainer: Hugging Face's, with a true loss, a schedule of measurements, and checkpoints that are whole or absent.
+"""Hugging Face's Trainer with a token-weighted loss, scheduled evaluations, and checkpoints that are whole or absent.
 
-What comes in: a model, blocks, Hugging Face's arguments and where checkpoints go. What it leaves: a trained model and,
-in `state.log_history`, one entry for each report: `loss`, `learning_rate`, `grad_norm` and `tokens_per_second` since
-the one before, or `eval_loss`; each with its `step`. Losses are nats a token over real tokens.
+`state.log_history` gets an entry with `loss`, `learning_rate`, `grad_norm` and `tokens_per_second` since the entry
+before, or with `eval_loss`; each has its `step`. Losses are in nats per real token.
 
-A checkpoint holds weights, optimizer, schedule, random states and the place in the data. It is written between two
-steps only, and never with weights that are no numbers: so whoever goes on from it ends where an undisturbed training
-ends.
+A checkpoint holds weights, optimizer, schedule, random states and the position in the data. It is saved between two
+steps, and never with weights that are NaN or infinite, so a resumed training ends like an uninterrupted one.
 """
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,14 +19,15 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_N
 
 from tasks.errors import InputError
 from tasks.modeling.blocks import IGNORED_LABEL, Blocks
+from tasks.modeling.distributed import broadcast_from_first
 from tasks.modeling.loss import mean_loss
-from tasks.modeling.random_states import set_random_states, take_random_states
-from tasks.modeling.saving import full_disk_explained
-from tasks.modeling.schedule_callback import Clock, Conduct, Schedule
+from tasks.modeling.random_states import get_random_states, set_random_states
+from tasks.modeling.saving import explain_full_disk
+from tasks.modeling.schedule_callback import Clock, Schedule, ScheduleCallback, best_step
 from tasks.modeling.stopping import Stop
 
 UNREPORTED = "unreported.json"
-"""File of a checkpoint: negative log-likelihood and tokens since the last entry of the history."""
+"""File in a checkpoint: negative log-likelihood and tokens since the last log entry."""
 
 
 class Checkpoint(Protocol):
@@ -36,23 +35,23 @@ class Checkpoint(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The folder with its files."""
 
 
 class Checkpoints(Protocol):
-    """Where checkpoints go, each complete or absent."""
+    """A store of checkpoints, each complete or absent."""
 
     def save(self, step: int, fill: Callable[[Path], Mapping[str, Any]], *, keep: Collection[int] = ()) -> None:
-        """Keep what `fill` writes to a folder as the checkpoint of `step`; those in `keep` outlive the limit."""
+        """Save what `fill` writes to a folder as the checkpoint of `step`; steps in `keep` are not deleted."""
 
     def find(self, step: int) -> Checkpoint | None:
-        """The complete checkpoint of a step."""
+        """The checkpoint of a step, if there is one."""
 
 
 class BlockTrainer(Trainer):
-    """Trains on `Blocks`; the callbacks are Hugging Face's, and hear of each step and of each entry of the history."""
+    """Trains on `Blocks`; `callbacks` are Hugging Face callbacks."""
 
-    def __init__(  # noqa: PLR0913 what a training is made of
+    def __init__(  # noqa: PLR0913 the parts of a training
         self,
         *,
         model: Any,
@@ -64,34 +63,35 @@ class BlockTrainer(Trainer):
         stop: Stop,
         callbacks: list[TrainerCallback],
     ) -> None:
-        """Prepare; nothing is trained yet."""
+        """Create the trainer; training starts with `train_from`."""
+        self.clock = Clock()
+        scheduled = ScheduleCallback(schedule, stop, self.clock, evaluate=self.evaluate, mark=self.mark)
         super().__init__(
             model=model,
             args=args,
             train_dataset=train,
             data_collator=train.batch,
-            callbacks=[Conduct(self, schedule, stop), *callbacks],
+            callbacks=[scheduled, *callbacks],
         )
         self.remove_callback(PrinterCallback)  # type: ignore[no-untyped-call]
         self.held_out = held_out
         self.checkpoints = checkpoints
         self._keep_best = schedule.keep_best
         self._sums = torch.zeros(2, dtype=torch.float64, device=args.device)  # negative log-likelihood, tokens
-        self.clock = Clock()
         self.mark()
 
     def mark(self) -> None:
-        """Remember what is random and what is unreported between two steps: a step that is broken off starts there."""
-        self._marked = take_random_states(), self._sums.clone()
+        """Remember random states and unreported sums between two steps: an interrupted step is repeated from there."""
+        self._marked = get_random_states(), self._sums.clone()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """On a CPU the parent would load to the device `cpu:0` of several processes, which torch does not know."""
+        """Load to `cpu`: with several processes the parent would use the device `cpu:0`, which torch does not know."""
         if checkpoint is None or self.args.device.type != "cpu":
             super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[no-untyped-call]
             return
         states: tuple[tuple[str, Any], ...] = (OPTIMIZER_NAME, self.optimizer), (SCHEDULER_NAME, self.lr_scheduler)
-        for name, of in states:
-            of.load_state_dict(torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True))
+        for name, part in states:
+            part.load_state_dict(torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)  # type: ignore[no-untyped-call]
@@ -99,14 +99,11 @@ class BlockTrainer(Trainer):
 
     @property
     def best_step(self) -> int | None:
-        """The step with the lowest held-out loss so far (the earliest of equals); step 0 is no training."""
-        history = self.state.log_history
-        measured = [(entry["eval_loss"], int(entry["step"])) for entry in history if "eval_loss" in entry]
-        trained = [(loss, step) for loss, step in measured if step]
-        return min(trained)[1] if trained else None
+        """The step with the lowest held-out loss so far."""
+        return best_step(self.state.log_history)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        """One batch forward and backward; its tokens and their negative log-likelihood are counted."""
+        """Forward and backward of one batch; its tokens and their negative log-likelihood are summed."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         # The loss is (sum over this process's tokens) * processes / (tokens of the whole step).
         total = loss.detach() * num_items_in_batch / self.args.world_size
@@ -114,24 +111,24 @@ class BlockTrainer(Trainer):
         return loss
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Not counted: it would cost a walk over all weights each step."""
+        """Not counted: it would iterate over all weights at each step."""
         return 0
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Keep an entry of the history; a loss that is no number ends the training."""
+        """Append an entry to the history; InputError if the loss is NaN or infinite."""
         if "train_runtime" in logs:
-            return  # the summary at the end: it has no step of its own
+            return  # the summary at the end has no step of its own
         if "loss" in logs:
-            logs = {**logs, **self._take_figures()}
+            logs = {**logs, **self._take_metrics()}
             check_finite(logs["loss"], self.state.global_step)
         elif "eval_loss" in logs:
-            check_measured(logs["eval_loss"], self.state.global_step)
+            check_eval_loss(logs["eval_loss"], self.state.global_step)
         entry = {"step": self.state.global_step, **logs}
         self.state.log_history.append(entry)
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
 
-    def _take_figures(self) -> dict[str, float]:
-        """Loss and speed since the last report, over all processes."""
+    def _take_metrics(self) -> dict[str, float]:
+        """Loss and speed since the last log entry, over all processes."""
         sums, seconds = self._over_all_processes(self._sums), self.clock.take()
         self._sums = torch.zeros_like(sums)
         self.mark()
@@ -144,19 +141,19 @@ class BlockTrainer(Trainer):
         return sums
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Measure the held-out loss and keep it in the history; the first one in full precision."""
+        """Compute the held-out loss and append it to the history; the first one in full precision."""
         metrics = {"eval_loss": self.measure(exactly=self.state.global_step == 0)}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def measure(self, *, exactly: bool) -> float:
-        """The held-out loss of the model as it is, in nats a token: in full precision, or in that of the training.
+        """The held-out loss of the current weights in nats per token, in full precision or in that of the training.
 
-        A model in shards has the precision of the training only.
+        A sharded model is always evaluated in the precision of the training.
         """
         model: Any = self.model_wrapped if self.is_fsdp_enabled else self.model
-        in_full = getattr(model, "_original_forward", None) if exactly else None  # what autocasting was put around
+        in_full = getattr(model, "_original_forward", None) if exactly else None  # accelerate keeps it if it autocasts
         with self.clock.paused():
             model.eval()
             return mean_loss(
@@ -168,101 +165,93 @@ class BlockTrainer(Trainer):
             )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Save between two steps, whole or not at all."""
+        """Save a checkpoint, whole or not at all."""
         if self.checkpoints is None:
             return
         with self.clock.paused():
             self._check_weights()
             best = self.best_step if self._keep_best else None
-            save_together(self, keep=() if best is None else (best,))
+            _save_on_all_processes(self, self.checkpoints, keep=() if best is None else (best,))
 
     def write_state(self, folder: Path) -> None:
-        """Write everything that going on needs to `folder`; called by every process. InputError on a full disk."""
-        with full_disk_explained(folder):
-            self._write_state(folder)
-
-    def _write_state(self, folder: Path) -> None:
-        place, now = str(folder), take_random_states()
+        """Write all that resuming needs to `folder`; every process calls it. InputError if the disk is full."""
+        path, now = str(folder), get_random_states()
         states, sums = self._marked
-        self.save_model(place, _internal_call=True)
-        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle that nobody reads
-        self._save_optimizer_and_scheduler(place)  # type: ignore[no-untyped-call]
-        self._save_scaler(place)  # type: ignore[no-untyped-call]
-        set_random_states(states)
-        self._save_rng_state(place)  # type: ignore[no-untyped-call]
-        set_random_states(now)
-        unreported = self._over_all_processes(sums.clone())
-        if self.args.should_save:
-            self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
-            (folder / UNREPORTED).write_text(json.dumps(unreported.tolist()), encoding="utf-8")
+        with explain_full_disk(folder):
+            self.save_model(path, _internal_call=True)
+            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle that is never read
+            self._save_optimizer_and_scheduler(path)  # type: ignore[no-untyped-call]
+            self._save_scaler(path)  # type: ignore[no-untyped-call]
+            set_random_states(states)
+            self._save_rng_state(path)  # type: ignore[no-untyped-call]
+            set_random_states(now)
+            unreported = self._over_all_processes(sums.clone())
+            if self.args.should_save:
+                self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+                (folder / UNREPORTED).write_text(json.dumps(unreported.tolist()), encoding="utf-8")
 
     def train_from(self, checkpoint: Path | None) -> None:
-        """Train from the beginning, or go on from a checkpoint, which also says what was not reported yet."""
+        """Train from the beginning, or resume from a checkpoint with the sums that it had not logged yet."""
         if checkpoint is not None and self.args.should_save:
-            read = json.loads((checkpoint / UNREPORTED).read_text(encoding="utf-8"))
-            self._sums = torch.tensor(read, dtype=torch.float64, device=self.args.device)
+            unreported = json.loads((checkpoint / UNREPORTED).read_text(encoding="utf-8"))
+            self._sums = torch.tensor(unreported, dtype=torch.float64, device=self.args.device)
         self.train(None if checkpoint is None else str(checkpoint))
 
     def save_now(self) -> None:
-        """Save where the training stands, also in the middle of a step."""
+        """Save a checkpoint of the last whole step."""
         self._save_checkpoint(self.model_wrapped, trial=None)
 
     def load_best(self) -> int | None:
-        """Take the weights of the best step again, and return it; None where nothing was measured after step 0."""
+        """Load the weights of the best step and return it; None if there was no evaluation after step 0."""
         best = self.best_step
         if best is not None and best != self.state.global_step:
             found = self.checkpoints.find(best) if self.checkpoints else None
             if found is None:
-                raise RuntimeError(f"the checkpoint of step {best}, whose weights are the best, is gone")
+                raise RuntimeError(f"the checkpoint of step {best}, which has the best weights, is missing")
             model = self.model_wrapped if self.is_fsdp_enabled else None
             self._load_from_checkpoint(str(found.folder), model)  # type: ignore[no-untyped-call]
         return best
 
     def _check_weights(self) -> None:
-        """A checkpoint of weights that are no numbers would fail again each time somebody goes on from it."""
-        if not all(bool(weights.isfinite().all()) for weights in self._weights()):
+        """Refuse to save weights that are NaN or infinite: each resumed training would fail again."""
+        assert self.model is not None
+        if not all(bool(weights.isfinite().all()) for weights in self.model.parameters()):
             check_finite(math.nan, self.state.global_step)
 
-    def _weights(self) -> Iterator[torch.Tensor]:
-        assert self.model is not None
-        return self.model.parameters()
-
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """Tied weights are stored once, so the other name is missing: that is as it should be."""
+        """Ignore missing keys: tied weights are stored under one of their names."""
         if load_result.unexpected_keys:
             raise RuntimeError(f"the checkpoint holds weights of another model: {load_result.unexpected_keys[:3]}")
 
 
-def save_together(trainer: BlockTrainer, keep: Collection[int]) -> None:
-    """Save a checkpoint: the first process makes the folder, every process writes its part, then it is put in place."""
-    assert trainer.checkpoints is not None
+def _save_on_all_processes(trainer: BlockTrainer, checkpoints: Checkpoints, keep: Collection[int]) -> None:
+    """Save a checkpoint: the first process creates the folder, every process writes its part, then it is renamed."""
 
     def fill(folder: Path | None) -> Mapping[str, Any]:
-        told: list[str | None] = [None if folder is None else str(folder)]
-        if trainer.args.world_size > 1:
-            torch.distributed.broadcast_object_list(told, src=0)
-        trainer.write_state(Path(str(told[0])))
+        shared = folder if trainer.args.world_size == 1 else broadcast_from_first(folder)
+        assert shared is not None
+        trainer.write_state(shared)
         if trainer.args.world_size > 1:
             torch.distributed.barrier()
         return {}
 
     if trainer.args.process_index == 0:
-        trainer.checkpoints.save(trainer.state.global_step, fill, keep=keep)
+        checkpoints.save(trainer.state.global_step, fill, keep=keep)
     else:
         fill(None)
 
 
 def check_finite(loss: float, step: int) -> None:
-    """Raise InputError where a loss is no number."""
+    """Raise InputError if a training loss is NaN or infinite."""
     if not math.isfinite(loss):
         raise InputError(
-            f"The training loss became {loss} at step {step}: lower --training.learning-rate, and leave out "
-            "--training.fp16 where it is set (GPT-Neo overflows in it; --training.bf16 does not)."
+            f"The training loss became {loss} at step {step}: lower --training.learning-rate, and omit "
+            "--training.fp16 if it is set (GPT-Neo overflows in it; --training.bf16 does not)."
         )
 
 
-def check_measured(loss: float, step: int) -> None:
-    """Raise InputError where the held-out loss is no number."""
+def check_eval_loss(loss: float, step: int) -> None:
+    """Raise InputError if a held-out loss is NaN or infinite."""
     if step == 0 and not math.isfinite(loss):
         raise InputError(f"The base model's held-out loss is {loss} before any training: its weights are damaged.")
     check_finite(loss, step)

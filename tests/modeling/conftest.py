@@ -1,6 +1,7 @@
 """Tiny and real: a two-layer GPT-Neo, a two-layer GPT-2 with dropout, and a tokenizer trained on a few sentences."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from tasks.dataset import Row
+from tasks.modeling.attention import register_attention
 from tasks.modeling.base_models import Shape, build
 from tasks.modeling.finetuning import Outcome, Progress, finetune
 from tasks.modeling.happy import TunableGeneration
@@ -17,11 +19,13 @@ from tasks.modeling.recipes import Recipe, choose_recipe
 from tasks.modeling.tokenization import load_tokenizer, tokenize
 from tasks.modeling.trainer import Checkpoints
 from tasks.parameters import SamplingParameters, TrainingParameters
+from tasks.training.checkpoints import Checkpoint
 from tests.factories.rows import blocks_of, pack, rows
 
 SHAPE = Shape(hidden_size=32, layer_pairs=1, heads=4, positions=128, vocabulary=320)
 BLOCK = 32
 Trained = tuple[TunableGeneration, Outcome]
+Call = tuple[dict[str, Any], list[int]]
 SENTENCE = "you can make a sandwich , with cheese ."
 """The one sentence that the `learned` model writes; tidied, it would lose two spaces."""
 
@@ -35,6 +39,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fused_attention() -> None:
+    """As in every process that has loaded a model."""
+    register_attention()
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +136,7 @@ def train_model(
     checkpoints: Checkpoints | None = None,
     resume_from: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-    watched: SamplingParameters | None = None,
+    sampling: SamplingParameters | None = None,
     **values: Any,
 ) -> Trained:
     """Load `base`, fine-tune it as a pretrained model with these training parameters and save it to `place`.
@@ -138,7 +148,7 @@ def train_model(
     recipe = choose_recipe(training, preset=None, blocks=len(some_rows))
     outcome = finetune(
         generator, blocks_of(some_rows), blocks_of(held_out), place, training=training, recipe=recipe,
-        checkpoints=checkpoints, resume_from=resume_from, on_progress=on_progress, watched=watched,
+        checkpoints=checkpoints, resume_from=resume_from, on_progress=on_progress, sampling=sampling,
     )  # fmt: skip
     return generator, outcome
 
@@ -161,3 +171,46 @@ def float64_loss(folder: Path, some_rows: Sequence[Row]) -> float:
         chosen = torch.log_softmax(logits, dim=-1)
         losses += [-float(chosen[place, token]) for place, token in enumerate(ids[1:])]
     return sum(losses) / len(losses)
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def without_speed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in entry.items() if name != "tokens_per_second"} for entry in history]
+
+
+class AllCheckpoints:
+    """Keeps every checkpoint in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kept: dict[int, Collection[int]] = {}
+
+    def save(self, step: int, fill: Callable[[Path], Mapping[str, Any]], *, keep: Collection[int] = ()) -> None:
+        (self.folder / str(step)).mkdir(parents=True)
+        fill(self.folder / str(step))
+        self.kept[step] = keep
+
+    def find(self, step: int) -> Checkpoint | None:
+        return Checkpoint(step, self.folder / str(step), {}) if step in self.kept else None
+
+    def at(self, step: int) -> Path:
+        return self.folder / str(step)
+
+
+@contextmanager
+def record_generate(generator: TunableGeneration) -> Iterator[list[Call]]:
+    """The arguments of each call of `model.generate`, and the ids that it writes after the first prompt."""
+    calls: list[Call] = []
+    real = generator.model.generate
+
+    def recorded(**kwargs: Any) -> Any:
+        output = real(**kwargs)
+        calls.append((kwargs, output[0, kwargs["input_ids"].shape[1] :].tolist()))
+        return output
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generator.model, "generate", recorded)
+        yield calls

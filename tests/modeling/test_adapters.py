@@ -13,8 +13,7 @@ from tasks.errors import InputError
 from tasks.modeling.adapters import TARGETS, add_adapters, merge_adapters
 from tasks.modeling.happy import TunableGeneration
 from tasks.parameters import TrainingParameters
-from tests.modeling.conftest import Trained, float64_loss, train_model
-from tests.modeling.test_resuming import Shelf, weights, without_speed
+from tests.modeling.conftest import AllCheckpoints, Trained, float64_loss, train_model, weights, without_speed
 
 LORA: dict[str, Any] = {"lora_rank": 2, "learning_rate": 1e-2, "max_steps": 6, "batch_size": 2}
 
@@ -76,9 +75,9 @@ def test_merging_changes_no_output(gpt2: TunableGeneration) -> None:
 
 
 def test_going_on_from_a_checkpoint_ends_with_the_same_weights(go: Callable[..., Trained], tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "checkpoints")
-    _, undisturbed = go("undisturbed", checkpoints=shelf, save_steps=2, lora_dropout=0.2)
-    _, again = go("again", resume_from=shelf.at(4), lora_dropout=0.2)
+    saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
+    _, undisturbed = go("undisturbed", checkpoints=saved_checkpoints, save_steps=2, lora_dropout=0.2)
+    _, again = go("again", resume_from=saved_checkpoints.at(4), lora_dropout=0.2)
     assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
     assert without_speed(again.history) == without_speed(undisturbed.history)
 

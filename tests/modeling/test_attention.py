@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache, GPTNeoConfig, GPTNeoForCausalLM
 
-from tasks.modeling.attention import GPTNeoSdpaAttention, _bounded, _keep_visible
+from tasks.modeling.attention import GPTNeoSdpaAttention, _cached_visible, _finite
 
 WINDOW = 8
 BELOW, ABOVE = 6, 21
@@ -38,7 +38,7 @@ def pair() -> Pair:
 
 @pytest.fixture(autouse=True)
 def fresh_masks() -> None:
-    _keep_visible.cache_clear()
+    _cached_visible.cache_clear()
 
 
 def draw(length: int, rows: int = 3) -> Tensor:
@@ -160,13 +160,13 @@ def test_a_model_in_bfloat16_and_one_that_autocasts_come_close(pair: Pair) -> No
 
 def test_masks_are_made_once_for_all_layers_and_steps(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    count_calls("_make_visible", made, monkeypatch)
+    count_calls("_compute_visible", made, monkeypatch)
     count_calls("_combine", made, monkeypatch)
     with torch.inference_mode():
         pair[0](draw(ABOVE))  # a measurement comes first
     for _ in range(2):
         gradients(pair[0], draw(ABOVE))
-    assert made == ["_make_visible"]
+    assert made == ["_compute_visible"]
     gradients(pair[0], draw(ABOVE), pad(ABOVE, "right"))
     assert made.count("_combine") == 2  # one for global layers, one for local ones
     made.clear()
@@ -183,7 +183,7 @@ def test_a_mask_that_a_measurement_made_serves_training_too(pair: Pair) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_what_hides_a_key_is_a_number_in_every_precision(dtype: torch.dtype) -> None:
     # In base 2, as GPU kernels compute; a row that is all infinite would come out as no numbers.
-    hidden = _bounded(torch.full((2, 2), torch.finfo(torch.float32).min), dtype)
+    hidden = _finite(torch.full((2, 2), torch.finfo(torch.float32).min), dtype)
     assert bool((hidden.float() * 1.4427).isfinite().all())
     assert bool((hidden < -1e4).all())
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from tasks.errors import InputError
-from tasks.modeling.base_models import SHAPES, Shape, build, build_from_scratch, check_model_folder, config_of
+from tasks.modeling.base_models import SHAPES, Shape, build, build_from_scratch, check_model_folder, make_config
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.loading import positions
 from tasks.modeling.tokenization import load_positions, load_tokenizer
@@ -34,7 +34,7 @@ WEIGHTS = {"scratch-125m": 125_198_592, "scratch-1.3b": 1_315_575_808}
 
 @pytest.mark.parametrize("preset", PUBLISHED)
 def test_the_large_presets_have_the_published_shapes(preset: str) -> None:
-    config = config_of(SHAPES[preset], end_of_text=0).to_dict()
+    config = make_config(SHAPES[preset], end_of_text=0).to_dict()
     common = {"max_position_embeddings": 2048, "window_size": 256, "intermediate_size": None}
     alternating = ["global", "local"] * (PUBLISHED[preset]["num_layers"] // 2)
     wanted = {**PUBLISHED[preset], **common, "attention_layers": alternating}
@@ -44,7 +44,7 @@ def test_the_large_presets_have_the_published_shapes(preset: str) -> None:
 @pytest.mark.parametrize("preset", WEIGHTS)
 def test_the_large_presets_have_the_published_number_of_weights(preset: str) -> None:
     with torch.device("meta"):
-        model = GPTNeoForCausalLM(config_of(SHAPES[preset], end_of_text=0))
+        model = GPTNeoForCausalLM(make_config(SHAPES[preset], end_of_text=0))
     assert model.num_parameters() == WEIGHTS[preset]
 
 
@@ -57,7 +57,7 @@ def test_a_preset_is_built_with_its_shape(texts: list[str], tmp_path: Path) -> N
     model = GPTNeoForCausalLM.from_pretrained(tmp_path)
     assert model.num_parameters() == weights
     assert model.config.to_diff_dict() == {
-        **config_of(SHAPES["scratch-tiny"], end_of_text=0).to_diff_dict(),
+        **make_config(SHAPES["scratch-tiny"], end_of_text=0).to_diff_dict(),
         "architectures": ["GPTNeoForCausalLM"],
         "dtype": "float32",
     }
@@ -93,7 +93,7 @@ def test_embeddings_grow_to_the_tokenizer_and_never_shrink(neo_folder: Path, tmp
     assert len(tokenizer) < SHAPE.vocabulary
     assert embedding_rows(TunableGeneration("GPT-NEO", str(neo_folder))) == SHAPE.vocabulary
     small = Shape(hidden_size=32, layer_pairs=1, heads=4, positions=128, vocabulary=len(tokenizer) - 5)
-    GPTNeoForCausalLM(config_of(small, end_of_text=0)).save_pretrained(tmp_path)
+    GPTNeoForCausalLM(make_config(small, end_of_text=0)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     assert embedding_rows(TunableGeneration("GPT-NEO", str(tmp_path))) == len(tokenizer)
 

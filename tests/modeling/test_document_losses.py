@@ -35,7 +35,7 @@ def test_neither_order_nor_company_nor_batches_change_it(
 ) -> None:
     together = document_losses(neo, texts)
     assert document_losses(neo, texts[::-1]).nats[::-1] == pytest.approx(together.nats, rel=1e-6)
-    monkeypatch.setattr(module, "MOST_TOKENS", 1)
+    monkeypatch.setattr(module, "MAX_BATCH_TOKENS", 1)
     assert document_losses(neo, texts).nats == pytest.approx(together.nats, rel=1e-6)
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoConfig, GPTNeoForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from tasks.modeling import attention as _registered  # noqa: F401
 from tasks.modeling import fusing
 from tasks.modeling.fusing import fuse
 

@@ -129,7 +129,7 @@ def test_a_hub_in_trouble_is_unavailable(online: Online) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("lab/no-config", "no config.json"), ("lab/no-weights", "no model that can be loaded")]
+    ("name", "said"), [("lab/no-config", "no config.json"), ("lab/no-weights", "cannot be loaded as a model")]
 )
 def test_a_hub_id_that_lacks_a_part_is_an_input_error(online: Online, name: str, said: str) -> None:
     kind, sentence = online.found[name]

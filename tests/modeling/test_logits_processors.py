@@ -14,12 +14,17 @@ from transformers.utils import logging as transformers_logging
 
 from tasks.errors import InputError
 from tasks.modeling import generation
-from tasks.modeling.bad_words import NeverWritten
 from tasks.modeling.generation import generate, generate_again
 from tasks.modeling.happy import TunableGeneration
-from tasks.modeling.logits_processors import EndWhereNothingIsLeft, NoRunTwice, SeededDraw, seeded_draw
+from tasks.modeling.logits_processors import (
+    BadWordsProcessor,
+    EndOfTextFallback,
+    NoRepeatNGramProcessor,
+    SeededSampler,
+    sampling_processors,
+)
 from tasks.parameters import SamplingParameters
-from tests.modeling.test_sampling import watch
+from tests.modeling.conftest import record_generate
 
 PROMPTS = ("we", "you can make a cheese sandwich , " * 5, "anyone can build")
 
@@ -59,13 +64,13 @@ def chi_square(counts: torch.Tensor, expected: torch.Tensor) -> tuple[float, int
 )
 def test_tokens_are_drawn_as_often_as_they_are_likely(values: dict[str, Any], expected: torch.Tensor) -> None:
     sampling = SamplingParameters(**{"temperature": 1.0, "top_k": 0, "max_length": 1, "min_length": 0} | values)
-    found = drawn(seeded_draw(sampling, range(DRAWS)), DRAWS)
+    found = drawn(sampling_processors(sampling, range(DRAWS)), DRAWS)
     value, freedom = chi_square(torch.bincount(found, minlength=7), expected / expected.sum())
     assert value < CRITICAL[freedom]
 
 
 def test_the_tokens_of_a_row_are_independent_draws() -> None:
-    draw = SeededDraw(range(DRAWS), 2)
+    draw = SeededSampler(range(DRAWS), 2)
     pairs = drawn(draw, DRAWS) * 7 + drawn(draw, DRAWS)
     expected = PROBABILITIES[:, None] * PROBABILITIES[None, :]
     value, freedom = chi_square(torch.bincount(pairs, minlength=49), expected.flatten())
@@ -74,7 +79,7 @@ def test_the_tokens_of_a_row_are_independent_draws() -> None:
 
 @pytest.mark.parametrize(("number", "token"), [(0.0, 1), (1 - 2**-53, 2)])
 def test_not_even_the_ends_of_the_unit_interval_draw_what_has_no_probability(number: float, token: int) -> None:
-    draw = SeededDraw([0, 0], 1)
+    draw = SeededSampler([0, 0], 1)
     draw._numbers[:] = number
     scores: Any = torch.tensor([[float("-inf"), 0.3, 0.1, float("-inf")], [float("-inf"), 60.0, 60.0, float("-inf")]])
     assert draw(NO_IDS, scores).argmax(dim=-1).tolist() == [token, token]
@@ -82,13 +87,13 @@ def test_not_even_the_ends_of_the_unit_interval_draw_what_has_no_probability(num
 
 def test_a_row_draws_the_same_wherever_it_stands_and_however_much_it_may_write() -> None:
     seeds = [2**62 + number for number in range(40)]
-    together, alone = SeededDraw(seeds, 30), SeededDraw(seeds[17:18], 50)
+    together, alone = SeededSampler(seeds, 30), SeededSampler(seeds[17:18], 50)
     for _ in range(30):
         assert drawn(together, 40)[17] == drawn(alone, 1)[0]
 
 
 def test_all_63_bits_of_a_seed_count() -> None:
-    draw = SeededDraw([7 + (number << 32) for number in range(50)], 1)
+    draw = SeededSampler([7 + (number << 32) for number in range(50)], 1)
     assert len(set(drawn(draw, 50).tolist())) > 3
 
 
@@ -96,7 +101,7 @@ def test_the_limits_of_a_draw_are_those_of_hugging_face(neo: TunableGeneration) 
     sampling = SamplingParameters(temperature=0.7, top_k=20, top_p=0.9)
     values = {name: getattr(sampling, name) for name in ("temperature", "top_k", "top_p")}
     theirs = neo.model._get_logits_processor(GenerationConfig(do_sample=True, **values))
-    ours = LogitsProcessorList(seeded_draw(sampling, [0])[:-1])
+    ours = LogitsProcessorList(sampling_processors(sampling, [0])[:-1])
     scores: Any = torch.randn(8, 320, generator=torch.Generator().manual_seed(0))
     assert torch.equal(ours(NO_IDS, scores), theirs(NO_IDS, scores))
     assert 1 < ours(NO_IDS, scores).isfinite().sum() < 8 * 20
@@ -110,13 +115,13 @@ def test_no_run_twice_is_hugging_faces_rule_for_each_row_without_its_pads(size: 
     for row, left in enumerate(pads):
         ids[row, :left] = end
     scores: Any = torch.zeros(5, 4)
-    found = NoRunTwice(size, pads)(ids, scores)  # type: ignore[arg-type]
+    found = NoRepeatNGramProcessor(size, pads)(ids, scores)  # type: ignore[arg-type]
     rule = NoRepeatNGramLogitsProcessor(size)
     wanted = [rule(ids[row : row + 1, left:], scores[:1])[0] for row, left in enumerate(pads)]
     assert torch.equal(found, torch.stack(wanted))
     assert found.isinf().any()
     assert not scores.any()
-    beyond = NoRunTwice(41, pads)(ids, scores)  # type: ignore[arg-type]
+    beyond = NoRepeatNGramProcessor(41, pads)(ids, scores)  # type: ignore[arg-type]
     assert torch.equal(beyond, scores)
 
 
@@ -127,19 +132,19 @@ def test_a_bad_word_forbids_exactly_the_tokens_that_would_write_it_and_pads_are_
     pads = [16 - len(ids) for ids in prompts]
     padded: Any = torch.tensor([[tokenizer.eos_token_id] * left + ids for left, ids in zip(pads, prompts, strict=True)])
     scores: Any = torch.zeros(len(texts), 330)
-    found = NeverWritten(words, tokenizer, pads)(padded, scores)
+    found = BadWordsProcessor(words, tokenizer, pads)(padded, scores)
     for row, ids in enumerate(prompts):
         after = [tokenizer.decode([*ids, token], skip_special_tokens=True) for token in range(len(tokenizer))]
         wanted = [any(word.strip() in text for word in words) for text in after]
         assert found[row].isinf().tolist() == wanted + [False] * (330 - len(tokenizer))
         assert found[row, tokenizer.eos_token_id] == 0
     pad_is_text: Any = padded.masked_fill(padded == tokenizer.eos_token_id, tokenizer("c")["input_ids"][0])
-    assert torch.equal(NeverWritten(words, tokenizer, pads)(pad_is_text, scores)[:-1], found[:-1])
+    assert torch.equal(BadWordsProcessor(words, tokenizer, pads)(pad_is_text, scores)[:-1], found[:-1])
 
 
 def test_where_no_token_may_be_written_the_text_ends() -> None:
     scores: Any = torch.tensor([[0.5, float("-inf"), 1.0], [float("-inf")] * 3])
-    left = EndWhereNothingIsLeft(1)(NO_IDS, scores)
+    left = EndOfTextFallback(1)(NO_IDS, scores)
     assert torch.equal(left[0], scores[0])
     assert left[1].argmax() == 1
 
@@ -147,7 +152,7 @@ def test_where_no_token_may_be_written_the_text_ends() -> None:
 def test_scores_that_are_no_numbers_are_an_input_error() -> None:
     scores: Any = torch.tensor([[0.5, float("nan")]])
     with pytest.raises(InputError, match="NaN"):
-        EndWhereNothingIsLeft(1)(NO_IDS, scores)
+        EndOfTextFallback(1)(NO_IDS, scores)
 
 
 @pytest.fixture(params=["GPT-NEO", "GPT2"])
@@ -163,7 +168,7 @@ def generator(request: pytest.FixtureRequest, tmp_path: Path) -> TunableGenerati
 @pytest.mark.parametrize("values", [{}, {"top_k": 0, "temperature": 1.5, "bad_words": ("a",)}, {"num_beams": 2}])
 def test_a_batch_writes_what_each_sample_writes_alone(generator: TunableGeneration, values: dict[str, Any]) -> None:
     sampling = SamplingParameters(num_samples=4, max_length=16, no_repeat_ngram_size=2, **values)
-    with watch(generator) as calls:
+    with record_generate(generator) as calls:
         samples = generate(generator, PROMPTS, sampling)
     assert [len(call[0]["input_ids"]) for call in calls] == ([1] * 12 if sampling.num_beams > 1 else [12])
     assert [sample.prompt for sample in samples] == [prompt for prompt in PROMPTS for _ in range(4)]
@@ -171,14 +176,14 @@ def test_a_batch_writes_what_each_sample_writes_alone(generator: TunableGenerati
     assert samples == [generate_again(generator, sample.prompt, sample.seed, sampling) for sample in samples]
 
 
-@pytest.mark.parametrize("limit", ["MOST_ROWS", "MOST_TOKENS"])
+@pytest.mark.parametrize("limit", ["MAX_BATCH_ROWS", "MAX_BATCH_TOKENS"])
 def test_large_batches_are_cut_and_the_samples_stay_the_same(
     neo: TunableGeneration, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampling = SamplingParameters(num_samples=5, max_length=10)
     whole = generate(neo, PROMPTS, sampling)
-    monkeypatch.setattr(generation, limit, {"MOST_ROWS": 4, "MOST_TOKENS": 100}[limit])
-    with watch(neo) as calls:
+    monkeypatch.setattr(generation, limit, {"MAX_BATCH_ROWS": 4, "MAX_BATCH_TOKENS": 100}[limit])
+    with record_generate(neo) as calls:
         assert generate(neo, PROMPTS, sampling) == whole
     shapes = [call[0]["input_ids"].shape for call in calls]
     assert sum(rows for rows, _ in shapes) == 15
@@ -209,7 +214,7 @@ def test_the_tokenizer_may_pad_at_the_right_or_not_at_all_and_stays_as_it_is(neo
 @pytest.mark.parametrize("beams", [1, 3])
 def test_what_is_not_drawn_is_written_once_for_each_prompt(neo: TunableGeneration, beams: int) -> None:
     sampling = SamplingParameters(do_sample=False, num_beams=beams, num_samples=3)
-    with watch(neo) as calls:
+    with record_generate(neo) as calls:
         samples = generate(neo, PROMPTS, sampling)
     assert sum(len(call[0]["input_ids"]) for call in calls) == len(PROMPTS)
     assert len({sample.seed for sample in samples}) == 9
@@ -279,5 +284,5 @@ def test_bad_words_that_leave_nothing_end_the_text(neo: TunableGeneration) -> No
 @pytest.mark.gpu
 def test_a_gpu_draws_what_the_cpu_draws() -> None:
     scores: Any = torch.randn(64, 50_257, generator=torch.Generator().manual_seed(0)) * 4
-    device = SeededDraw(range(64), 1)(NO_IDS, scores.cuda()).argmax(dim=-1)
-    assert torch.equal(device.cpu(), SeededDraw(range(64), 1)(NO_IDS, scores).argmax(dim=-1))
+    device = SeededSampler(range(64), 1)(NO_IDS, scores.cuda()).argmax(dim=-1)
+    assert torch.equal(device.cpu(), SeededSampler(range(64), 1)(NO_IDS, scores).argmax(dim=-1))

@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from tasks.dataset import Row
 from tasks.errors import InputError
 from tasks.modeling.finetuning import Progress
 from tasks.modeling.trainer import BlockTrainer
-from tasks.training.checkpoints import Checkpoint, Checkpoints
+from tasks.training.checkpoints import Checkpoints
 from tests.factories.waiting import no_file_larger_than
-from tests.modeling.conftest import Trained, float64_loss, train_model
+from tests.modeling.conftest import AllCheckpoints, Trained, float64_loss, train_model, weights, without_speed
 
 SHARED: dict[str, Any] = {
     "kind": "GPT2",
@@ -30,25 +30,6 @@ WILD: dict[str, Any] = {"learning_rate": 0.05, "lr_scheduler_type": "constant", 
 """The held-out loss falls and rises."""
 
 
-class Shelf:
-    """Keeps every checkpoint in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.kept: dict[int, Collection[int]] = {}
-
-    def save(self, step: int, fill: Callable[[Path], Mapping[str, Any]], *, keep: Collection[int] = ()) -> None:
-        (self.folder / str(step)).mkdir(parents=True)
-        fill(self.folder / str(step))
-        self.kept[step] = keep
-
-    def find(self, step: int) -> Checkpoint | None:
-        return Checkpoint(step, self.folder / str(step), {}) if step in self.kept else None
-
-    def at(self, step: int) -> Path:
-        return self.folder / str(step)
-
-
 @pytest.fixture
 def go(gpt2_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path) -> Callable[..., Trained]:
     """Train a GPT-2 with dropout; the model goes to a folder of the given name."""
@@ -59,14 +40,6 @@ def go(gpt2_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path:
     return train
 
 
-def weights(folder: Path) -> bytes:
-    return (folder / "model.safetensors").read_bytes()
-
-
-def without_speed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in entry.items() if name != "tokens_per_second"} for entry in history]
-
-
 @pytest.mark.parametrize(
     "more",
     [pytest.param({}, marks=pytest.mark.slow), {"gradient_accumulation_steps": 2, "eval_steps": 2}],
@@ -75,11 +48,11 @@ def without_speed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_going_on_from_any_checkpoint_ends_with_the_same_weights_and_history(
     go: Callable[..., Trained], tmp_path: Path, more: dict[str, Any]
 ) -> None:
-    shelf = Shelf(tmp_path / "checkpoints")
-    _, undisturbed = go("undisturbed", checkpoints=shelf, **more)
-    assert sorted(shelf.kept) == list(range(1, undisturbed.steps))
-    for step in shelf.kept:
-        _, again = go(f"from-{step}", resume_from=shelf.at(step), **more)
+    saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
+    _, undisturbed = go("undisturbed", checkpoints=saved_checkpoints, **more)
+    assert sorted(saved_checkpoints.kept) == list(range(1, undisturbed.steps))
+    for step in saved_checkpoints.kept:
+        _, again = go(f"from-{step}", resume_from=saved_checkpoints.at(step), **more)
         assert weights(tmp_path / f"from-{step}") == weights(tmp_path / "undisturbed"), step
         assert without_speed(again.history) == without_speed(undisturbed.history), step
 
@@ -108,15 +81,15 @@ def test_a_signal_ends_it_after_the_batch_and_nothing_is_lost(
         return step(self, *args)
 
     before = signal.signal(signal.SIGTERM, terminate)
-    shelf = Shelf(tmp_path / "checkpoints")
+    saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
     monkeypatch.setattr(BlockTrainer, "training_step", signal_in_the_fifth_batch)
     with pytest.raises((KeyboardInterrupt, TerminatedError)):
-        go("broken-off", checkpoints=shelf, save_steps=100, **more)
+        go("broken-off", checkpoints=saved_checkpoints, save_steps=100, **more)
     monkeypatch.undo()
     assert signal.signal(signal.SIGTERM, before) is terminate, "signals mean again what they meant before"
-    assert (batches, list(shelf.kept)) == (5, [5 // accumulated])
+    assert (batches, list(saved_checkpoints.kept)) == (5, [5 // accumulated])
     assert not (tmp_path / "broken-off").exists()
-    go("again", resume_from=shelf.at(5 // accumulated), **more)
+    go("again", resume_from=saved_checkpoints.at(5 // accumulated), **more)
     assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
 
 
@@ -132,7 +105,7 @@ def test_a_second_signal_does_not_wait(go: Callable[..., Trained], monkeypatch: 
 
 
 def test_measuring_and_saving_change_no_weight(go: Callable[..., Trained], tmp_path: Path) -> None:
-    go("often", eval_steps=1, checkpoints=Shelf(tmp_path / "checkpoints"))
+    go("often", eval_steps=1, checkpoints=AllCheckpoints(tmp_path / "checkpoints"))
     go("never", eval_steps=10**6, save_steps=10**6)
     assert weights(tmp_path / "often") == weights(tmp_path / "never")
 
@@ -141,15 +114,15 @@ def test_the_best_weights_are_kept_where_they_are_asked_for(
     go: Callable[..., Trained], tmp_path: Path, eval_rows: list[Row]
 ) -> None:
     wild = {**WILD, "save_steps": 10**6, "max_steps": 40}
-    shelf = Shelf(tmp_path / "checkpoints")
-    _, best = go("best", load_best_model_at_end=True, checkpoints=shelf, **wild)
+    saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
+    _, best = go("best", load_best_model_at_end=True, checkpoints=saved_checkpoints, **wild)
     _, last = go("last", **wild)
     measured = {entry["step"]: entry["eval_loss"] for entry in best.history if "eval_loss" in entry}
     assert best.best_step == min((loss, step) for step, loss in measured.items() if step)[1] < best.steps
     assert best.loss_after == pytest.approx(measured[best.best_step], rel=1e-6)
     assert best.loss_after < last.loss_after
     assert float64_loss(tmp_path / "best", eval_rows) == pytest.approx(best.loss_after, rel=1e-6)
-    assert all(keep == (step,) for step, keep in shelf.kept.items()), "each is the best when it is saved"
+    assert all(keep == (step,) for step, keep in saved_checkpoints.kept.items()), "each is the best when it is saved"
 
 
 def test_training_ends_early_when_the_loss_has_not_fallen_for_long_enough(go: Callable[..., Trained]) -> None:
@@ -172,10 +145,10 @@ def test_a_checkpoint_never_holds_weights_that_are_no_numbers(
         return loss
 
     monkeypatch.setattr(BlockTrainer, "training_step", damaging)
-    shelf = Shelf(tmp_path / "checkpoints")
+    saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
     with pytest.raises(InputError, match=r"became nan at step 4: lower --training\.learning-rate"):
-        go("model", checkpoints=shelf)
-    assert list(shelf.kept) == [1, 2, 3]
+        go("model", checkpoints=saved_checkpoints)
+    assert list(saved_checkpoints.kept) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("limit", [2_000, 50_000, 150_000], ids=["model", "optimizer", "tail of the optimizer"])
@@ -204,8 +177,8 @@ def test_a_full_disk_is_told_and_the_checkpoints_before_are_kept(
 
 
 def test_progress_goes_on_where_it_was(go: Callable[..., Trained], tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "checkpoints")
-    go("undisturbed", checkpoints=shelf)
+    saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
+    go("undisturbed", checkpoints=saved_checkpoints)
     told: list[Progress] = []
-    _, outcome = go("again", resume_from=shelf.at(3), on_progress=told.append)
+    _, outcome = go("again", resume_from=saved_checkpoints.at(3), on_progress=told.append)
     assert sorted({one.step for one in told}) == list(range(4, outcome.steps + 1))

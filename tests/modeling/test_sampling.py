@@ -1,7 +1,5 @@
 """Each sampling parameter acts on what is written, and a sample can be made again from its seed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -12,31 +10,14 @@ from tasks.errors import InputError
 from tasks.modeling.generation import Sample, generate, generate_again, generate_where_it_fits
 from tasks.modeling.happy import TunableGeneration
 from tasks.parameters import SamplingParameters
-from tests.modeling.conftest import SENTENCE, SHAPE
+from tests.modeling.conftest import SENTENCE, SHAPE, Call, record_generate
 
 PROMPT = "you can"
 REST = SENTENCE.removeprefix(PROMPT)
-Call = tuple[dict[str, Any], list[int]]
-
-
-@contextmanager
-def watch(generator: TunableGeneration) -> Iterator[list[Call]]:
-    """What `model.generate` gets, and the ids that it writes behind the prompt."""
-    calls: list[Call] = []
-    real = generator.model.generate
-
-    def generate_and_note(**kwargs: Any) -> Any:
-        output = real(**kwargs)
-        calls.append((kwargs, output[0, kwargs["input_ids"].shape[1] :].tolist()))
-        return output
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generator.model, "generate", generate_and_note)
-        yield calls
 
 
 def write(generator: TunableGeneration, **values: Any) -> tuple[list[Sample], list[Call]]:
-    with watch(generator) as calls:
+    with record_generate(generator) as calls:
         samples = generate(generator, [PROMPT], SamplingParameters(prompts=(PROMPT,), **{"num_samples": 1} | values))
     return samples, calls
 
@@ -167,7 +148,7 @@ def test_a_prompt_too_long_for_the_context_is_an_input_error_before_any_sampling
     tokens = len(neo.tokenizer(long)["input_ids"])
     assert tokens < SHAPE.positions
     sampling = SamplingParameters(prompts=(PROMPT, long), max_length=SHAPE.positions - tokens + 1)
-    with watch(neo) as calls, pytest.raises(InputError, match=r"--sampling\.max-length"):
+    with record_generate(neo) as calls, pytest.raises(InputError, match=r"--sampling\.max-length"):
         generate(neo, sampling.prompts, sampling)
     assert calls == []
     sampling = sampling.model_copy(update={"max_length": SHAPE.positions - tokens, "num_samples": 1})

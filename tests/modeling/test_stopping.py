@@ -11,11 +11,11 @@ def test_ctrl_c_is_delivered_at_the_end() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), delayed_stop() as stop:  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
-        assert stop.wanted
+        assert stop.requested
 
 
 def test_ctrl_c_that_is_ignored_ends_nothing() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with delayed_stop() as stop:
         signal.raise_signal(signal.SIGINT)
-        assert not stop.wanted
+        assert not stop.requested

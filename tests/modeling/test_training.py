@@ -20,7 +20,7 @@ from tasks.parameters import SamplingParameters, TrainingParameters
 from tasks.stage.folders import make_folder
 from tests.factories.rows import blocks_of
 from tests.factories.waiting import no_file_larger_than
-from tests.modeling.conftest import FITTING, SHAPE, Trained, float64_loss, train_model
+from tests.modeling.conftest import FITTING, SHAPE, Trained, float64_loss, train_model, weights
 
 
 def test_the_loss_before_is_that_of_the_untouched_model(
@@ -115,7 +115,7 @@ def test_the_history_is_kept_and_progress_is_told_step_by_step(
 def test_one_can_watch_what_it_writes_and_the_weights_stay_the_same_bit_by_bit(
     gpt2_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path, lora_rank: int | None
 ) -> None:
-    watched = SamplingParameters(prompts=("you can", "we", "anyone", "more"), num_samples=3, max_length=5)
+    sampling = SamplingParameters(prompts=("you can", "we", "anyone", "more"), num_samples=3, max_length=5)
     written: dict[int, tuple[tuple[str, str], ...]] = {}
 
     def watch(progress: Progress) -> None:
@@ -130,7 +130,7 @@ def test_one_can_watch_what_it_writes_and_the_weights_stay_the_same_bit_by_bit(
         "kind": "GPT2",
     }
     seen, _ = train_model(
-        gpt2_folder, train_rows, eval_rows, tmp_path / "a", watched=watched, on_progress=watch, **told
+        gpt2_folder, train_rows, eval_rows, tmp_path / "a", sampling=sampling, on_progress=watch, **told
     )
     unseen, _ = train_model(gpt2_folder, train_rows, eval_rows, tmp_path / "b", **told)
     assert set(written) == {0, 2, 4}
@@ -190,7 +190,3 @@ def test_another_error_while_saving_is_not_taken_for_a_full_disk(neo: TunableGen
     with pytest.raises(OSError, match="Not a directory") as raised:
         neo.save(tmp_path / "file" / "model")
     assert raised.value.errno == errno.ENOTDIR
-
-
-def weights(folder: Path) -> bytes:
-    return (folder / "model.safetensors").read_bytes()

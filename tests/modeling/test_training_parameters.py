@@ -9,9 +9,9 @@ import torch
 
 from tasks.dataset import Row
 from tasks.errors import InputError
-from tasks.modeling.devices import check_device, choose_precision, memory_explained
+from tasks.modeling.devices import check_device, choose_precision, explain_out_of_memory
 from tasks.modeling.happy import TunableGeneration
-from tasks.modeling.recipes import FROM_SCRATCH, STEPS_WANTED, choose_recipe
+from tasks.modeling.recipes import FROM_SCRATCH, TARGET_STEPS, choose_recipe
 from tasks.parameters import TrainingParameters
 from tests.modeling.conftest import Trained, float64_loss, train_model
 
@@ -210,7 +210,7 @@ def test_a_compiled_model_trains_the_same(train: Callable[..., Trained], tmp_pat
     ],
 )
 def test_memory_that_ran_out_is_told_with_what_to_change(error: Exception, expected: type[Exception]) -> None:
-    with pytest.raises(expected) as raised, memory_explained(TrainingParameters(), batch_size=4, block_size=512):
+    with pytest.raises(expected) as raised, explain_out_of_memory(TrainingParameters(), batch_size=4, block_size=512):
         raise error
     if expected is InputError:
         for flag in (
@@ -223,7 +223,7 @@ def test_memory_that_ran_out_is_told_with_what_to_change(error: Exception, expec
 def test_memory_that_really_runs_out_is_told() -> None:
     with (
         pytest.raises(InputError, match="too little memory"),
-        memory_explained(TrainingParameters(), batch_size=1, block_size=8),
+        explain_out_of_memory(TrainingParameters(), batch_size=1, block_size=8),
     ):
         torch.empty(2**46, dtype=torch.uint8)
 
@@ -243,5 +243,5 @@ def test_a_preset_has_its_own_recipe_and_what_is_named_is_taken(preset: str) -> 
 
 def test_a_small_corpus_gets_a_smaller_batch_and_so_enough_steps() -> None:
     training = TrainingParameters()
-    recipe = choose_recipe(training, preset="scratch-tiny", blocks=STEPS_WANTED)
+    recipe = choose_recipe(training, preset="scratch-tiny", blocks=TARGET_STEPS)
     assert recipe.batch_size == training.num_train_epochs
