@@ -1,15 +1,12 @@
-"""Checkpoints: where an interrupted training goes on, on this machine or on another.
+"""Checkpoints of a training: where it resumes after an interruption, on this machine or on another.
 
-What comes in: the key of a training, and a function that writes its state into a folder. What it leaves:
-`data/checkpoints/<key>/step-0000000120/`, each whole or absent (also after kill -9 or a power cut), the newest few of
-them, and with a mirror their copies in the object store. All of it is gone after `clear`, once the weights are made.
-
-A thread makes the copies, one at a time and the newest first, so that a slow store never holds a training up and a
-store that fails never ends it. This module knows nothing of what is in the files.
+`data/checkpoints/<key>/step-0000000120/` is whole or absent, even after kill -9 or a power cut. The newest few are
+kept, and with a mirror copied to the object store by a thread, one at a time and the newest first: a slow store never
+delays a training, and a failing one never ends it. `clear` removes them when the weights are complete. This module does
+not know what is in the files.
 """
 
 import contextlib
-import fcntl
 import math
 import os
 import re
@@ -21,18 +18,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from filelock import FileLock, Timeout
+
 from tasks.errors import SpinneretError, UnavailableError
 from tasks.settings import settings
 from tasks.stage.folders import MANIFEST, Facts, make_folder, make_place, read_manifest, remove_folder, remove_leftovers
 
 if TYPE_CHECKING:
-    from tasks.storage.checkpoint_uploads import CheckpointUploads
     from tasks.storage.mirror import Mirror
 
 LAST_COPY_S = 60.0
 """How long the end of a training waits for its last checkpoint to be copied."""
 _STEP = re.compile(r"step-(\d{10,})")
 _LOCK = ".lock"
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -45,100 +44,104 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of the training `key`: the newest `limit`, here and in `mirror`.
+    """The newest `limit` checkpoints of the training `key`, on this machine and in `mirror`.
 
-    `tell` (left out: print) is given one sentence for each thing that went wrong and does not end the training, by two
-    threads. Everything else: one thread.
+    `log` (default: print) is called with a message for each problem that does not end the training, from two threads.
+    All methods must be called from one thread.
     """
 
     def __init__(
-        self, key: str, *, limit: int, mirror: "Mirror | None" = None, tell: Callable[[str], None] | None = None
+        self, key: str, *, limit: int, mirror: "Mirror | None" = None, log: Callable[[str], None] | None = None
     ) -> None:
         self._key = key
         self._limit = limit
         self._mirror = mirror
-        self._tell = tell or print  # no default of the signature: Prefect puts its own in the place of print
-        self._copies = None if mirror is None else _copies(mirror, limit, self._tell)
+        self._log = log or print  # not a default of the signature, since Prefect replaces print later
+        self._uploads = None
         self._held = False
+        if mirror is not None:
+            from tasks.storage.checkpoint_uploads import CheckpointUploads
+
+            self._uploads = CheckpointUploads(mirror, limit, self._log)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Wait for the last copy, but not after Ctrl-C or SystemExit."""
+        """Wait for the last copy, except after Ctrl-C or SystemExit."""
         self.close(limit_s=LAST_COPY_S if kind is None or issubclass(kind, Exception) else 0)
 
     @property
     def folder(self) -> Path:
-        """Where they lie on this machine."""
+        """The folder of all checkpoints on this machine."""
         return settings().data / "checkpoints" / self._key
 
     def newest(self) -> Checkpoint | None:
         """The last whole checkpoint, fetched if the mirror has a later one than this machine; None if there is none.
 
-        Damaged ones and what killed runs left are removed on the way. A mirror that cannot be asked is told of, and
-        what is on this machine is used. Raises InputError when the disk is too full to fetch.
+        Damaged checkpoints and leftovers of killed runs are removed. If the mirror does not answer, that is logged and
+        the checkpoints on this machine are used. Raises InputError if the disk is too full to fetch.
         """
         remove_leftovers(self.folder, "step-*")
-        here = next((found for step in self._steps() if (found := self._find_here(step))), None)
-        later = (step for step in self._steps_there() if here is None or step > here.step)
-        return next((found for step in later if (found := self._fetch(step))), here)
+        local = next((found for step in self._steps() if (found := self._find_local(step))), None)
+        later = (step for step in self._mirrored_steps() if local is None or step > local.step)
+        return next((found for step in later if (found := self._fetch(step))), local)
 
     def find(self, step: int) -> Checkpoint | None:
         """The whole checkpoint of one step, fetched if only the mirror has it; None if there is none."""
-        return self._find_here(step) or (self._fetch(step) if step in self._steps_there() else None)
+        return self._find_local(step) or (self._fetch(step) if step in self._mirrored_steps() else None)
 
     def save(self, step: int, fill: Callable[[Path], Facts], *, keep: Collection[int] = ()) -> None:
-        """Let `fill` write a checkpoint and return its facts; then keep the newest `limit` and those in `keep` only.
+        """Save the checkpoint that `fill` writes, then delete all but the newest `limit` and those in `keep`.
 
-        It is on the disk when this returns; the copy to the mirror follows. A step that is there and whole is not
-        written again. Raises InputError when the disk is full, and then the earlier checkpoints are as they were.
+        It is on the disk when this returns; the copy to the mirror follows. A step that is already saved is not written
+        again. Raises InputError if the disk is full; the earlier checkpoints are kept then.
         """
-        if read_manifest(self._place(step)) is None:
-            make_folder(self._place(step), fill, durable=True)
-        whole = [found for found in self._steps() if (self._place(found) / MANIFEST).exists()]
+        if read_manifest(self._folder(step)) is None:
+            make_folder(self._folder(step), fill, durable=True)
+        whole = [found for found in self._steps() if (self._folder(found) / MANIFEST).exists()]
         kept = {*whole[: self._limit], *keep}
-        if self._copies is not None:
+        if self._uploads is not None:
             to_copy = (step, *(found for found in whole if found in keep and found != step))
-            kept |= self._copies.make({found: self._place(found) for found in to_copy})
+            kept |= self._uploads.make({found: self._folder(found) for found in to_copy})
         for found in self._steps():
             if found not in kept:
-                remove_folder(self._place(found))
+                remove_folder(self._folder(found))
 
     def clear(self) -> None:
-        """Remove all of them, here and in the mirror: the training is over.
+        """Remove all checkpoints, here and in the mirror, because the training is complete.
 
-        While another run holds them (see `exclusive`), those here are left to it: it clears when it ends.
+        If another run holds them (see `exclusive`), the local ones are left to it: it clears them when it ends.
         """
         self.close(limit_s=0)
         if self._mirror is not None:
             try:
                 self._mirror.clear()
             except SpinneretError as error:
-                self._tell(f"checkpoints: {self._mirror} is not needed any more but could not be deleted ({error})")
-        lock = self._try_lock()  # None where this one holds it, too
+                self._log(f"checkpoints: {self._mirror} is not needed any more but could not be deleted ({error})")
+        lock = self._try_lock()  # None also if this run holds it
         if self._held or lock is not None:
             remove_leftovers(self.folder, "step-*")
             for step in self._steps():
-                remove_folder(self._place(step))
+                remove_folder(self._folder(step))
         if lock is not None:
             self._unlock(lock)
 
     def close(self, *, limit_s: float = LAST_COPY_S) -> None:
-        """Wait `limit_s` seconds at most for the last copy and give it up then; nothing is copied after this."""
-        if self._copies is not None:
-            self._copies.close(limit_s)
+        """Wait at most `limit_s` seconds for the last copy, then abandon it; nothing is copied after this."""
+        if self._uploads is not None:
+            self._uploads.close(limit_s)
 
     @contextlib.contextmanager
     def exclusive(self, *, limit_s: float = math.inf) -> Iterator[None]:
-        """Be the only run of this training on this data folder while the block runs; after kill -9 the kernel lets go.
+        """Allow one run of this training per data folder while the block runs; kill -9 releases the lock.
 
-        A second run waits and says so, since it would make the same weights: inside the block, look first whether they
-        are there by now. Hold it once, in the process that starts the training, until the weights are whole; a process
-        that waits for its own parent waits for ever. Other machines are not kept out.
+        A second run waits and logs that, since it would make the same weights: check at the start of the block whether
+        they exist by now. Take the lock once, in the process that starts the training, until the weights are complete;
+        a child process that takes it would wait forever. Other machines are not excluded.
 
         Raises:
-            UnavailableError: it was not free within `limit_s` seconds.
+            UnavailableError: the lock was not free within `limit_s` seconds.
         """
         lock = self._wait_for_lock(limit_s)
         self._held = True
@@ -148,29 +151,29 @@ class Checkpoints:
             self._held = False
             self._unlock(lock)
 
-    def _place(self, step: int) -> Path:
+    def _folder(self, step: int) -> Path:
         return self.folder / f"step-{step:010d}"
 
     def _steps(self) -> list[int]:
-        """The steps that have a folder here, whole or not, the newest first."""
+        """The steps that have a local folder, whole or not, the newest first."""
         names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
         return sorted((int(match[1]) for name in names if (match := _STEP.fullmatch(name))), reverse=True)
 
-    def _find_here(self, step: int) -> Checkpoint | None:
-        """A whole checkpoint; a damaged one is removed."""
-        manifest = read_manifest(self._place(step))
+    def _find_local(self, step: int) -> Checkpoint | None:
+        """A whole local checkpoint; a damaged one is removed."""
+        manifest = read_manifest(self._folder(step))
         facts = None if manifest is None else manifest.get("facts")
         if isinstance(facts, dict):
-            return Checkpoint(step, self._place(step), facts)
-        with contextlib.suppress(OSError):  # it may belong to another user: it is not used all the same
-            remove_folder(self._place(step))
+            return Checkpoint(step, self._folder(step), facts)
+        with contextlib.suppress(OSError):  # it may belong to another user; it is ignored in any case
+            remove_folder(self._folder(step))
         return None
 
-    def _steps_there(self) -> list[int]:
+    def _mirrored_steps(self) -> list[int]:
         try:
             return [] if self._mirror is None else self._mirror.steps()
         except SpinneretError as error:
-            self._tell(f"checkpoints: {self._mirror} cannot be asked, so those on this machine are used ({error})")
+            self._log(f"checkpoints: {self._mirror} cannot be asked, so those on this machine are used ({error})")
             return []
 
     def _fetch(self, step: int) -> Checkpoint | None:
@@ -179,67 +182,54 @@ class Checkpoints:
         from tasks.storage.mirror import MirrorError
 
         try:
-            make_folder(self._place(step), partial(self._mirror.fetch, step), durable=True)
+            make_folder(self._folder(step), partial(self._mirror.fetch, step), durable=True)
         except MirrorError as error:
-            self._tell(f"checkpoints: step {step:,} cannot be fetched, so an older one is used ({error})")
+            self._log(f"checkpoints: step {step:,} cannot be fetched, so an older one is used ({error})")
             return None
-        return self._find_here(step)
+        return self._find_local(step)
 
-    def _wait_for_lock(self, limit_s: float) -> int:
-        deadline, told = time.monotonic() + limit_s, False
+    def _wait_for_lock(self, limit_s: float) -> FileLock:
+        deadline, logged = time.monotonic() + limit_s, False
         while (lock := self._try_lock()) is None:
             busy = f"the training {self._key[:12]} is already run by {self._holder()}"
             if time.monotonic() >= deadline:
                 raise UnavailableError(
-                    f"{busy} and was not free within {limit_s:g} s: let that run end, or stop it, then try again; "
-                    "what it has made is used"
+                    f"{busy} and did not end within {limit_s:g} s: wait for that run, or stop it, then try again; its "
+                    "checkpoints are used"
                 )
-            if not told:
-                self._tell(f"checkpoints: {busy}; waiting until that ends, then what it has made is used")
-                told = True
-            time.sleep(0.2)
+            if not logged:
+                self._log(f"checkpoints: {busy}; waiting for it to end, then its result is used")
+                logged = True
+            time.sleep(_POLL_S)
         return lock
 
-    def _try_lock(self) -> int | None:
-        """A descriptor that holds the lock, None while another process or thread has it."""
+    def _try_lock(self) -> FileLock | None:
+        """The acquired lock; None while another process, thread or object holds it."""
+        lock = FileLock(self.folder / _LOCK, blocking=False, on_acquired=_write_holder)
         while True:
             make_place(self.folder)
-            with contextlib.suppress(FileNotFoundError):  # who had it just removed the folder: once more
-                return _lock_file(self.folder / _LOCK)
+            try:
+                lock.acquire()
+            except Timeout:
+                return None
+            except FileNotFoundError:  # the run that held it has just removed the folder
+                continue
+            return lock
 
     def _holder(self) -> str:
         with contextlib.suppress(OSError):
             return (self.folder / _LOCK).read_text() or "another process"
         return "another process"
 
-    def _unlock(self, lock: int) -> None:
-        """Let go; where there is no checkpoint, nothing is left."""
+    def _unlock(self, lock: FileLock) -> None:
+        """Release the lock; without checkpoints the folder is removed."""
         if not self._steps():
             (self.folder / _LOCK).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
-        fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a forked worker may hold the descriptor too
-        os.close(lock)
+        lock.release()
 
 
-def _copies(mirror: "Mirror", limit: int, tell: Callable[[str], None]) -> "CheckpointUploads":
-    from tasks.storage.checkpoint_uploads import CheckpointUploads
-
-    return CheckpointUploads(mirror, limit, tell)
-
-
-def _lock_file(path: Path) -> int | None:
-    """A descriptor that holds `path` locked, None while another holds it; FileNotFoundError: it was just removed."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(lock), path.stat()):
-            raise FileNotFoundError(path)
-    except OSError as error:
-        os.close(lock)
-        if isinstance(error, BlockingIOError):
-            return None
-        raise
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-    return lock
+def _write_holder(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)

@@ -1,11 +1,7 @@
-"""Training job: everything that one process of a training has to know, and what it does with it.
+"""A training as a job: the plain values that every process of a training reads, and the code that each of them runs.
 
-What comes in: a job (references to tokens and base model, training parameters, where checkpoints are shared). What it
-leaves: the fine-tuned model in a folder, and facts about the training. It goes on from the last complete checkpoint of
-the same key, whoever saved it.
-
-Run by torchrun (`python -m torch.distributed.run ... -m tasks.training.job JOB.json`), it is one of several processes:
-the first one tells what happens in a file, since its words are mixed with the others' on standard output.
+torchrun starts several processes with `python -m tasks.training.job JOB.json`; the first one writes its progress to a
+file, since the output of all processes is mixed on standard output.
 """
 
 import contextlib
@@ -15,8 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -29,16 +26,16 @@ from tasks.training.checkpoints import Checkpoint, Checkpoints
 
 if TYPE_CHECKING:
     from tasks.modeling.blocks import Blocks
-    from tasks.modeling.finetuning import Outcome, Progress
+    from tasks.modeling.finetuning import Progress
     from tasks.modeling.recipes import Recipe
 
 EVENTS, FACTS, ERROR = "events.jsonl", "facts.json", "error.json"
-"""Files beside a job: progress, what the training was, and the sentence that it ended with."""
-_ORPHAN_CHECK_S = 1.0
+"""Files next to a job file: the progress, the facts of a completed training, and the error of a failed one."""
+_PARENT_CHECK_S = 1.0
 
 
 class Job(BaseModel):
-    """A training, as plain values that any process can read."""
+    """A training as plain values, with references to its inputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,36 +44,36 @@ class Job(BaseModel):
     base: ModelReference
     training: TrainingParameters
     processes: int
-    """On all machines together."""
+    """On all machines."""
     share_with: str | None = None
-    """Object store that checkpoints are copied to."""
-    watched: SamplingParameters | None = None
-    """How the model writes at each measurement, for those who look on."""
+    """The object store that checkpoints are copied to."""
+    sampling: SamplingParameters | None = None
+    """How samples are generated at each evaluation; None for no samples."""
 
     @property
     def recipe(self) -> "Recipe":
-        """Batch size, learning rate and schedule; each process sees its share of the blocks."""
+        """Batch size, learning rate and schedule; each process trains on its share of the blocks."""
         from tasks.modeling.recipes import choose_recipe
 
         return choose_recipe(self.training, preset=self.base.preset, blocks=self.tokens.train_blocks // self.processes)
 
     def blocks(self) -> "tuple[Blocks, Blocks]":
-        """To train on, and held out."""
+        """The blocks to train on, and the held-out blocks."""
         from tasks.modeling.blocks import Blocks
 
         train, held_out = load_blocks(self.tokens, "train"), load_blocks(self.tokens, "eval")
         return Blocks(train.ids, train.lengths), Blocks(held_out.ids, held_out.lengths)
 
     def checkpoints(self) -> Checkpoints:
-        """Where the checkpoints of this training are."""
+        """The checkpoints of this training."""
         from tasks.storage.mirror import Mirror
 
         mirror = Mirror(self.share_with, self.key) if self.share_with else None
         return Checkpoints(self.key, limit=self.training.save_total_limit, mirror=mirror)
 
 
-def run_job(job: Job, folder: Path, *, tell: Callable[["Progress"], None] = lambda progress: None) -> Facts:
-    """Train, save the model to `folder/model` and the history beside it, and return the facts."""
+def run_job(job: Job, folder: Path, *, on_progress: Callable[["Progress"], None] = lambda progress: None) -> Facts:
+    """Train from the last checkpoint, write the model and `history.json` to `folder`, and return the facts."""
     from tasks.modeling.devices import check_device
     from tasks.modeling.finetuning import finetune
     from tasks.modeling.happy import TunableGeneration
@@ -95,70 +92,64 @@ def run_job(job: Job, folder: Path, *, tell: Callable[["Progress"], None] = lamb
             recipe=job.recipe,
             checkpoints=checkpoints,
             resume_from=found.folder if found else None,
-            on_progress=tell,
-            watched=job.watched,
+            on_progress=on_progress,
+            sampling=job.sampling,
         )
-    return _facts(outcome, folder)
+    facts = asdict(outcome)
+    history = facts.pop("history")
+    if _is_first_process():
+        (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    return facts
 
 
-def is_first() -> bool:
-    """Whether this process speaks for all that train together."""
+def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
 def _newest(checkpoints: Checkpoints) -> Checkpoint | None:
-    """The checkpoint to go on from; of several processes the first one looks, and makes it whole on this disk."""
-    found = checkpoints.newest() if is_first() else None
+    """The checkpoint to resume from; in a distributed training the first process finds and fetches it."""
+    found = checkpoints.newest() if _is_first_process() else None
     if "RANK" in os.environ:
-        from tasks.modeling.distributed import agree
+        from tasks.modeling.distributed import broadcast_from_first
 
-        step = agree(None if found is None else found.step)
+        step = broadcast_from_first(None if found is None else found.step)
         found = None if step is None else checkpoints.find(step)
-    if found is not None and is_first():
-        print(f"training: goes on from the checkpoint of step {found.step:,}")
+    if found is not None and _is_first_process():
+        print(f"training: resumes from the checkpoint of step {found.step:,}")
     return found
 
 
-def _facts(outcome: "Outcome", folder: Path) -> Facts:
-    """The history as a file; the rest as facts."""
-    facts: dict[str, Any] = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__ if name != "history"}
-    if is_first():
-        (folder / "history.json").write_text(json.dumps(outcome.history, indent=1) + "\n", encoding="utf-8")
-    return facts
-
-
-def _work(path: Path) -> None:
-    """What a process under torchrun does."""
-    given = json.loads(path.read_text(encoding="utf-8"))
-    job, folder = Job.model_validate(given["job"]), Path(given["folder"])
+def _run(path: Path) -> None:
+    """Run the job in the file `path` as one of torchrun's processes."""
+    content = json.loads(path.read_text(encoding="utf-8"))
     with (path.parent / EVENTS).open("a", encoding="utf-8") as events:
 
-        def tell(progress: "Progress") -> None:
-            if is_first():
-                print(json.dumps(vars(progress)), file=events, flush=True)
+        def write_event(progress: "Progress") -> None:
+            if _is_first_process():
+                print(json.dumps(asdict(progress)), file=events, flush=True)
 
-        facts = run_job(job, folder, tell=tell)
-    if is_first():
+        facts = run_job(Job.model_validate(content["job"]), Path(content["folder"]), on_progress=write_event)
+    if _is_first_process():
         (path.parent / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _end_with_parent() -> None:
-    """End this process when torchrun is gone: its workers have sessions of their own, so no signal would reach them."""
+def _exit_with_parent() -> None:
+    """Exit when torchrun is gone: its workers have sessions of their own, so no signal reaches them."""
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(_ORPHAN_CHECK_S)
+            time.sleep(_PARENT_CHECK_S)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def main(path: Path) -> None:
-    """Run the job in `path`; an error for a person is left beside it."""
-    _end_with_parent()
+    """Run the job in `path`; an error for the user is written next to it."""
+    _exit_with_parent()
     try:
-        _work(path)
+        _run(path)
     except SpinneretError as error:
         with contextlib.suppress(FileExistsError), (path.parent / ERROR).open("x", encoding="utf-8") as file:
             json.dump({"kind": type(error).__name__, "message": str(error)}, file)

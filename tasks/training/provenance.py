@@ -1,8 +1,4 @@
-"""Provenance: which code and which libraries made something.
-
-What comes in: the checkout and the environment of this process. What it leaves: names and versions; no path, no host,
-no time.
-"""
+"""Provenance: the commit and the library versions that produced something, without paths, hosts or times."""
 
 import platform
 import subprocess
@@ -16,25 +12,24 @@ _LIMIT_S = 10
 
 
 def provenance() -> dict[str, Any]:
-    """What this process runs: `git_commit`, `git_changed`, `python`, `libraries`.
+    """`git_commit`, `git_changed`, `python` and `libraries` of this process.
 
-    Outside of a checkout `git_commit` is SPINNERET_COMMIT, which a container image states, or None; `git_changed` says
-    whether tracked files differed from it.
+    Outside of a checkout `git_commit` is SPINNERET_COMMIT, which a container image sets, or None; `git_changed` says
+    whether tracked files differ from the commit.
     """
     checked_out = _git("rev-parse", "HEAD")
-    commit = checked_out or settings().commit or None
     changes = None if checked_out is None else _git("status", "--porcelain", "--untracked-files=no")
     return {
-        "git_commit": commit,
+        "git_commit": checked_out or settings().commit or None,
         "git_changed": None if changes is None else bool(changes),
         "python": platform.python_version(),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
     }
 
 
-def _git(*words: str) -> str | None:
-    """What git says of the checkout; None where there is no git or no checkout."""
-    command = ["git", "-C", str(ROOT), *words]
+def _git(*arguments: str) -> str | None:
+    """The output of a git command in the checkout; None without git or outside of a checkout."""
+    command = ["git", "-C", str(ROOT), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_LIMIT_S)
     except (OSError, subprocess.SubprocessError):

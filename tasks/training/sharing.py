@@ -1,8 +1,7 @@
-"""Sharing: stage folders travel between machines through the object store, under the keys that they have in `data/`.
+"""Stage folders that travel between machines through the object store, under the same keys as in `data/`.
 
-What comes in: references, and where releases go. What it leaves: copies of their folders below `stages/<stage>/<key>/`
-of the destination, or the folders on this machine, fetched and verified. A reference that is here already costs
-nothing; what the store has already is not sent again.
+They are stored below `stages/<stage>/<key>/` of the destination. A folder that this machine has is not fetched, and a
+folder that the store has is not sent again.
 """
 
 from collections.abc import Iterator
@@ -26,10 +25,10 @@ R = TypeVar("R", bound=Reference)
 
 
 def share(reference: Reference, release: ReleaseParameters) -> None:
-    """Copy the folder of a reference to the store, unless a whole copy is there.
+    """Copy the folder of a reference to the store, unless the store has a whole copy.
 
     Raises:
-        InputError: the store refuses.
+        InputError: the store denies access.
         UnavailableError: the store does not answer.
     """
     from tasks.storage.counting import counter
@@ -43,10 +42,10 @@ def share(reference: Reference, release: ReleaseParameters) -> None:
 
 
 def obtain(kind: type[R], key: str, release: ReleaseParameters) -> R | None:
-    """The reference of a key, from this machine or else from the store; None where neither has a whole folder.
+    """The reference of a key, from this machine or else from the store; None if neither has a whole folder.
 
     Raises:
-        InputError: the copy is damaged, the store refuses, or the disk is full.
+        InputError: the copy is damaged, the store denies access, or the disk is full.
         UnavailableError: the store does not answer.
     """
     found = kind.find(key)
@@ -61,26 +60,26 @@ def obtain(kind: type[R], key: str, release: ReleaseParameters) -> R | None:
 
 
 def obtain_same(kind: type[Reference], key: str, sha256: str, release: ReleaseParameters) -> None:
-    """Bring the folder of a key that another machine made to this one; errors as of `obtain`.
+    """Make sure that this machine has the folder that another machine made; raises like `obtain`.
 
-    InputError too, where it is nowhere.
+    Also raises InputError if neither this machine nor the store has it, or if its content differs.
     """
     found = obtain(kind, key, release)
     if found is None:
         raise InputError(
-            f"{kind.stage} {key[:12]} is neither on this machine nor in {release.destination}; let "
-            "release.destination name an object store that both machines reach (s3://bucket/prefix), and run again"
+            f"{kind.stage} {key[:12]} is neither on this machine nor in {release.destination}; set "
+            "release.destination to an object store that both machines reach (s3://bucket/prefix), and run again"
         )
     if found.sha256 != sha256:
         raise InputError(
-            f"{found.folder} has other content than where it was made; remove it, there or here, and run again"
+            f"{found.folder} has different content than on the machine that made it; remove one of the two folders, and run again"
         )
 
 
 def share_model(model: ModelReference, release: ReleaseParameters) -> None:
-    """Let another machine have a base model: a preset is copied, a hub id or a release it fetches itself.
+    """Make a base model available to another machine: a preset is copied; a hub id or a release is fetched there.
 
-    InputError for a folder that has no place but this machine.
+    Raises InputError for a folder of this machine.
     """
     if model.preset_key is not None:
         found = Base.find(model.preset_key)
@@ -88,13 +87,13 @@ def share_model(model: ModelReference, release: ReleaseParameters) -> None:
             share(found, release)
     elif model.path is not None and not _is_release(model):
         raise InputError(
-            f"--model.name {model.name} is a folder of this machine, and another one fine-tunes; name a hub id or a "
+            f"--model.name {model.name} is a folder of this machine, but another machine fine-tunes; use a hub id or a "
             "release, or publish the folder first"
         )
 
 
 def obtain_model(model: ModelReference, release: ReleaseParameters) -> None:
-    """Bring a base model that another machine shared to this one; errors as of `obtain_same`."""
+    """Make sure that this machine has a base model that another machine shared; raises like `obtain_same`."""
     if model.preset_key is not None:
         obtain_same(Base, model.preset_key, model.sha256, release)
     elif _is_release(model):
@@ -102,7 +101,7 @@ def obtain_model(model: ModelReference, release: ReleaseParameters) -> None:
 
 
 def forget(kind: type[Reference], key: str, release: ReleaseParameters, not_before: datetime) -> None:
-    """Remove the folder of a key that was made before a time, here and in the store."""
+    """Remove the folder of a key, here and in the store, if it was made before `not_before`."""
     remove_older(kind.place(key), not_before)
     with _copy(kind, key, release) as copy:
         copy.delete_older(not_before)
