@@ -42,6 +42,8 @@ def theirs(folder):
     return {"stock": stock}
 
 def ours(folder):
+    from tasks.modeling import set_thread_defaults
+    set_thread_defaults()
     from tasks.modeling.generation import generate, generate_again, sample_seed
     from tasks.modeling.happy import TunableGeneration
     from tasks.parameters import SamplingParameters

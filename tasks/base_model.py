@@ -1,9 +1,8 @@
-"""Base model: a name in, a model that can be loaded out.
+"""Base model: find or build the model that a name stands for.
 
-What comes in: `model.name` (a preset, a hub id, a folder or a release) and, for a preset, the corpus that its
-tokenizer is trained on. What it leaves: a reference with a digest of the content. A preset is built in
-`data/base/<key>/`, a release is fetched and verified into `data/releases/<version>/`; a hub id stays in Hugging
-Face's own cache.
+What comes in: `model.name` (a preset, a hub id, a folder or a release) and, for a preset, the corpus that its tokenizer
+is trained on. What it leaves: a reference with a digest of the content. A preset is built in `data/base/<key>/`, a
+release is fetched and verified into `data/releases/<version>/`; a hub id stays in Hugging Face's own cache.
 """
 
 import re
@@ -14,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.corpus import make_corpus
 from tasks.errors import InputError
+from tasks.modeling import set_thread_defaults
 from tasks.parameters import (
     SCRATCH_PRESETS,
     CorpusParameters,
@@ -33,20 +33,20 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def base_key(corpus_sha256: str, model: ModelParameters, seed: int) -> str:
-    """The key of a preset's folder: preset, the texts of its tokenizer and the seed of its weights.
+    """The key of a preset's folder: the preset, the corpus of its tokenizer and the seed of its weights.
 
-    InputError where another type of model is asked for than the preset is.
+    Raises InputError if `model.type` is not that of the preset.
     """
     if model.type != "GPT-NEO":
         raise InputError(
-            f"--model.name {model.name} is a GPT-Neo model, but --model.type is {model.type!r}; leave it out."
+            f"--model.name {model.name} is a GPT-Neo model, but --model.type is {model.type!r}; omit --model.type."
         )
     return digest("base", VERSION, model.name, corpus_sha256, seed)
 
 
 @stage(Base, "make base model", lambda corpus, model, seed: base_key(corpus.sha256, model, seed), **RETRIED)
 def make_preset(folder: Path, corpus: Corpus, model: ModelParameters, seed: int) -> Facts:
-    """Build a preset: a tokenizer trained on the corpus, and random weights."""
+    """Build a preset: train its tokenizer on the corpus and initialize its weights at random."""
     from tasks.modeling.base_models import build_from_scratch
 
     parameters, vocabulary = build_from_scratch(model.name, read_split(corpus, "train"), folder, seed=seed)
@@ -55,17 +55,18 @@ def make_preset(folder: Path, corpus: Corpus, model: ModelParameters, seed: int)
 
 @task(name="find base model", cache_policy=NO_CACHE, persist_result=False, **RETRIED)
 def find_base_model(model: ModelParameters) -> ModelReference:
-    """Find the model that a hub id, a folder or a release names."""
+    """Find the model of a hub id, a folder or a release."""
     found = find_model(model)
     print(f"base model: {found.name} ({found.sha256[:12]})")
     return found
 
 
 def make_base_model(corpus: Corpus, model: ModelParameters, seed: int, *, as_task: bool = True) -> ModelReference:
-    """Build a preset (once per corpus and seed), or find the model that is named.
+    """Build a preset (once per corpus and seed), or find an existing model.
 
-    `as_task`: as a Prefect task of the flow that calls this; without, no server is needed.
+    With `as_task` it runs as a Prefect task of the calling flow; otherwise it needs no server.
     """
+    set_thread_defaults()
     if model.name not in SCRATCH_PRESETS:
         return (find_base_model if as_task else find_base_model.fn)(model)
     base = (make_preset if as_task else make_preset.fn)(corpus, model, seed)
@@ -75,7 +76,7 @@ def make_base_model(corpus: Corpus, model: ModelParameters, seed: int, *, as_tas
 
 
 def find_sampled_model(model: ModelParameters, release: ReleaseParameters) -> ModelReference:
-    """The model to write samples with: `latest` is the newest release, a preset is that of the default corpus."""
+    """The model to generate samples with: `latest` is the newest release, a preset is that of the default corpus."""
     if model.name == "latest":
         return find_model(ModelParameters(name=latest(release), type=model.type))
     if model.name in SCRATCH_PRESETS:
@@ -84,7 +85,8 @@ def find_sampled_model(model: ModelParameters, release: ReleaseParameters) -> Mo
 
 
 def find_model(model: ModelParameters) -> ModelReference:
-    """The model that a hub id, a folder or a release names; InputError where it is none."""
+    """The model of a hub id, a folder or a release; InputError if it is not a model."""
+    set_thread_defaults()
     from tasks.modeling.base_models import check_model_folder, hub_commit
 
     folder = find_file(model.name)
@@ -98,7 +100,7 @@ def find_model(model: ModelParameters) -> ModelReference:
         return ModelReference.in_folder(fetched.folder, name=model.name, type=model.type, sha256=fetched.version)
     if not _HUB_ID.fullmatch(model.name):
         raise InputError(
-            f"--model.name {model.name}: there is no such folder, and it is no hub id; use a preset "
+            f"--model.name {model.name}: there is no such folder, and it is not a valid hub id; use a preset "
             f"({', '.join(SCRATCH_PRESETS)}), a hub id, a folder, or a release (FOLDER/name@latest)."
         )
     commit = hub_commit(model.name)
@@ -106,6 +108,6 @@ def find_model(model: ModelParameters) -> ModelReference:
 
 
 def model_digest(model: ModelParameters) -> str:
-    """The `sha256` of what `find_model` finds; no release is fetched for it."""
-    named = "@" in model.name and not find_file(model.name).is_dir()
-    return find_version(model.name) if named else find_model(model).sha256
+    """The `sha256` of what `find_model` finds, without fetching a release."""
+    is_release = "@" in model.name and not find_file(model.name).is_dir()
+    return find_version(model.name) if is_release else find_model(model).sha256

@@ -1,9 +1,9 @@
-"""Distant fine-tuning: another worker fine-tunes, and the weights come back.
+"""Remote fine-tuning: another worker trains, and the weights are fetched.
 
 What comes in: references to tokens and base model, and a deployment of the flow `finetune`, on a pool with a GPU. What
-it leaves: a reference to the weights, whose folder lies on this machine. The two workers share no disk: what one needs
-of the other goes through the object store at release.destination (`tasks/training/sharing.py`), under the same keys, so
-weights that are there already are not trained again, whoever made them.
+it leaves: a reference to the weights, whose folder is on this machine. The two workers share no disk: data travels
+through the object store at release.destination (`tasks/training/sharing.py`), under the same keys, so weights that
+exist there are not trained again, whichever machine made them.
 """
 
 import time
@@ -20,7 +20,6 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
-from pydantic import BaseModel
 
 from tasks.errors import InputError, UnavailableError
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
@@ -30,11 +29,11 @@ from tasks.training.sharing import forget, obtain, obtain_model, obtain_same, sh
 from tasks.weights import weights_key
 
 MOVES_FOLDERS: dict[str, Any] = {**ASKS_STORE, "retries": 3, "retry_delay_seconds": [2, 10, 30]}
-"""Of a task that copies folders to a store or from it."""
+"""Options of a task that copies folders to or from an object store."""
 POLL_S = 2.0
 SILENCE_S = 600.0
-"""How long the Prefect API may be away while we wait."""
-_UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
+"""How long the Prefect API may be unavailable during the wait."""
+_UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
 
 
 @task(
@@ -45,7 +44,7 @@ _UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateTy
     retry_delay_seconds=[10, 30, 60],
     retry_condition_fn=retry_can_help,
 )
-def finetune_remotely(  # noqa: PLR0913 what `finetune` takes
+def finetune_remotely(  # noqa: PLR0913 the parameters of `finetune`
     deployment: str,
     *,
     tokens: TokenBlocks,
@@ -55,10 +54,10 @@ def finetune_remotely(  # noqa: PLR0913 what `finetune` takes
     sampling: SamplingParameters,
     not_before: datetime | None,
 ) -> Weights:
-    """Weights that are here or in the store; else those that `deployment` makes, waited for.
+    """Return the weights from this machine or the store; otherwise run `deployment` to make them, and wait for it.
 
-    A run of it that is under way for the same weights is waited for instead of another one being started: so a retry
-    of this run takes up what it had begun. Whatever ends this task before (a cancellation, a Ctrl-C) cancels that run.
+    If an unfinished run of the deployment already makes the same weights, the task waits for that run instead of
+    starting another one, so a retry picks up where it was. A task that is cancelled or interrupted cancels the run.
     """
     key = weights_key(tokens.sha256, base.sha256, training)
     if not_before is not None:
@@ -67,46 +66,46 @@ def finetune_remotely(  # noqa: PLR0913 what `finetune` takes
     if found is None:
         share(tokens, release)
         share_model(base, release)
-        groups: dict[str, BaseModel]
-        groups = dict(tokens=tokens, base=base, training=training, release=release, sampling=sampling)
-        told = {name: group.model_dump(mode="json") for name, group in groups.items()}
-        _run(deployment, {**told, "not_before": not_before, "shared": True}, tag=f"weights-{key[:12]}")
+        parameters = {
+            "tokens": tokens.model_dump(mode="json"),
+            "base": base.model_dump(mode="json"),
+            "training": training.model_dump(mode="json"),
+            "release": release.model_dump(mode="json"),
+            "sampling": sampling.model_dump(mode="json"),
+            "not_before": not_before,
+            "shared": True,
+        }
+        _run(deployment, parameters, tag=f"weights-{key[:12]}")
         found = obtain(Weights, key, release)
     if found is None:
-        raise UnavailableError(f"{deployment} ended well, but {release.destination} has no weights {key[:12]} of it")
+        raise UnavailableError(f"{deployment} completed, but {release.destination} lacks its weights {key[:12]}")
     print(f"weights: {found.describe()}")
     return found
 
 
-@task(
-    name="fetch inputs",
-    **MOVES_FOLDERS,
-)
+@task(name="fetch inputs", **MOVES_FOLDERS)
 def fetch_inputs(tokens: TokenBlocks, base: ModelReference, release: ReleaseParameters) -> None:
-    """On the worker that fine-tunes: bring tokens and base model here, unless they are."""
+    """Fetch tokens and base model to the worker that fine-tunes, unless it has them."""
     obtain_same(TokenBlocks, tokens.key, tokens.sha256, release)
     obtain_model(base, release)
 
 
-@task(
-    name="share weights",
-    **MOVES_FOLDERS,
-)
+@task(name="share weights", **MOVES_FOLDERS)
 def share_weights(weights: Weights, release: ReleaseParameters) -> None:
-    """On the worker that fine-tuned: copy the weights to where the run that waits for them takes them from."""
+    """Copy the weights from the worker that fine-tuned to the store, where the waiting run fetches them."""
     share(weights, release)
 
 
 def _run(deployment: str, parameters: dict[str, Any], tag: str) -> None:
-    """Let the deployment do it, or wait for its run that does so already.
+    """Run the deployment, or wait for its unfinished run with this tag.
 
     Raises:
         InputError: there is no such deployment, or its run failed or was cancelled.
-        UnavailableError: its run crashed, or the API is away.
+        UnavailableError: its run crashed, or the API is unavailable.
     """
     with get_client(sync_client=True) as client:
-        run = _under_way(client, tag) or _start(deployment, parameters, tag)
-        print(f"finetune: by {deployment}, as its run {run.name}")
+        run = _find_unfinished(client, tag) or _start(deployment, parameters, tag)
+        print(f"finetune: {deployment} runs as {run.name}")
         try:
             ended = _wait(client, run.id)
         except BaseException:
@@ -116,14 +115,12 @@ def _run(deployment: str, parameters: dict[str, Any], tag: str) -> None:
     assert state is not None
     if state.is_completed():
         return
-    told = f"the run {run.name} of {deployment} ended as {state.name}: {state.message or 'its log says why'}"
-    if state.is_crashed():
-        raise UnavailableError(told)
-    raise InputError(told)
+    message = f"the run {run.name} of {deployment} ended as {state.name}: {state.message or 'see its log'}"
+    raise UnavailableError(message) if state.is_crashed() else InputError(message)
 
 
-def _under_way(client: SyncPrefectClient, tag: str) -> FlowRun | None:
-    states = FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))
+def _find_unfinished(client: SyncPrefectClient, tag: str) -> FlowRun | None:
+    states = FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED))
     found = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag]), state=states))
     return found[0] if found else None
 
@@ -139,20 +136,20 @@ def _start(deployment: str, parameters: dict[str, Any], tag: str) -> FlowRun:
 
 
 def _wait(client: SyncPrefectClient, run: UUID) -> FlowRun:
-    """The run when it has ended; an API that is away for a while is waited for."""
-    heard = time.monotonic()
+    """The run when it has ended; a temporarily unavailable API is tolerated."""
+    answered = time.monotonic()
     while True:
         try:
             found = client.read_flow_run(run)
-            heard = time.monotonic()
+            answered = time.monotonic()
             if found.state is not None and found.state.is_final():
                 return found
         except httpx.HTTPError as error:
-            if time.monotonic() - heard > SILENCE_S:
+            if time.monotonic() - answered > SILENCE_S:
                 raise UnavailableError(f"the Prefect API has not answered for {SILENCE_S / 60:.0f} minutes") from error
         time.sleep(POLL_S)
 
 
 def _cancel(client: SyncPrefectClient, run: FlowRun) -> None:
-    print(f"finetune: the run {run.name} is cancelled, too")
-    client.set_flow_run_state(run.id, Cancelling(message="The run that waits for it ended."))
+    print(f"finetune: cancels the run {run.name}")
+    client.set_flow_run_state(run.id, Cancelling(message="The run that waited for it has ended."))

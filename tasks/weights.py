@@ -1,9 +1,9 @@
-"""Weights: a base model and token blocks in, a fine-tuned model out.
+"""Weights: fine-tune a base model on token blocks.
 
 What comes in: references to both, the training parameters, and where checkpoints are shared. What it leaves:
-`data/weights/<key>/` with `model/` (as Hugging Face lays out a model folder) and `history.json`. A training that was
-broken off goes on from its last checkpoint (`data/checkpoints/<key>/`); there is none left when the weights are made.
-In the UI the training shows its progress and its losses.
+`data/weights/<key>/` with `model/` (as Hugging Face lays out a model folder) and `history.json`. An interrupted
+training resumes from its last checkpoint in `data/checkpoints/<key>/`; the checkpoints are removed when the weights are
+complete. The Prefect UI shows the progress and the losses of the training.
 """
 
 import base64
@@ -17,6 +17,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.evaluation.reports.loss_plot import draw_losses, losses_markdown
+from tasks.modeling import set_thread_defaults
 from tasks.observability.artifacts import show
 from tasks.observability.progress import TrainingProgress
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
@@ -30,7 +31,7 @@ from tasks.training.provenance import provenance
 from tasks.training.torchrun import train_distributed
 
 VERSION = 3
-_CHANGES_NOTHING = {
+_WITHOUT_EFFECT = {
     "save_steps",
     "save_total_limit",
     "share_checkpoints",
@@ -40,15 +41,16 @@ _CHANGES_NOTHING = {
     "load_preprocessed_data_path",
     "preprocessing_processes",
 }
-"""Training parameters that belong to the tokens or to the checkpoints: they change no weight."""
+"""Training parameters that affect the tokens or the checkpoints only, not the weights."""
 
 
 def weights_key(tokens_sha256: str, base_sha256: str, training: TrainingParameters) -> str:
-    """The key of the weights: the blocks, the base model and each parameter that changes the training."""
-    return digest("weights", VERSION, tokens_sha256, base_sha256, training.model_dump(exclude=_CHANGES_NOTHING))
+    """The key of the weights: the blocks, the base model and each parameter that affects the training."""
+    return digest("weights", VERSION, tokens_sha256, base_sha256, training.model_dump(exclude=_WITHOUT_EFFECT))
 
 
 def _job(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters) -> Job:
+    set_thread_defaults()
     from tasks.modeling.devices import world_size
 
     return Job(
@@ -65,7 +67,7 @@ def _job(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters
 def _exclusive(
     tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, release: ReleaseParameters
 ) -> Iterator[None]:
-    """Let one process at a time train these weights; when they are whole, their checkpoints are removed."""
+    """Allow one process at a time to train these weights; remove the checkpoints when they are complete."""
     with _job(tokens, base, training, release).checkpoints() as checkpoints, checkpoints.exclusive():
         yield
         checkpoints.clear()
@@ -83,16 +85,16 @@ def make_weights(  # noqa: PLR0913, PLR0917 the folder and five inputs
     base: ModelReference,
     training: TrainingParameters,
     release: ReleaseParameters,
-    watched: SamplingParameters,
+    sampling: SamplingParameters,
 ) -> Facts:
-    """Fine-tune the base model, from the last checkpoint if there is one; no retry, since what fails would fail again.
+    """Fine-tune the base model, from the last checkpoint if there is one; a failure would repeat, so no retries.
 
-    `release` says where `training.share_checkpoints` copies checkpoints to, `watched` how the model writes at each
-    measurement; neither changes the weights.
+    `release` is where `training.share_checkpoints` copies checkpoints, `sampling` how samples are generated at each
+    evaluation; neither affects the weights.
     """
     from tasks.modeling.devices import choose_precision, local_world_size
 
-    job = _job(tokens, base, training, release).model_copy(update={"watched": watched})
+    job = _job(tokens, base, training, release).model_copy(update={"sampling": sampling})
     recipe = job.recipe
     print(
         f"training: learning_rate={recipe.learning_rate:g} batch_size={recipe.batch_size} "
@@ -103,9 +105,11 @@ def make_weights(  # noqa: PLR0913, PLR0917 the folder and five inputs
     )
     with TrainingProgress() as reporter:
         if job.processes > 1 or training.fsdp:
-            facts = train_distributed(job, folder, here=local_world_size(training), tell=reporter.report)
+            facts = train_distributed(
+                job, folder, local_processes=local_world_size(training), on_progress=reporter.report
+            )
         else:
-            facts = run_job(job, folder, tell=reporter.report)
+            facts = run_job(job, folder, on_progress=reporter.report)
     (folder / "environment.json").write_text(json.dumps(provenance(), indent=1) + "\n", encoding="utf-8")
     return {**facts, "processes": job.processes, "model_sha256": digest(list_files(folder / "model"))}
 
@@ -114,14 +118,14 @@ def make_weights(  # noqa: PLR0913, PLR0917 the folder and five inputs
 def forget_weights(
     tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, not_before: datetime
 ) -> None:
-    """Remove the weights that were made before a time, so that they are made again."""
+    """Remove the weights if they were made before `not_before`, so that they are made again."""
     if remove_older(Weights.place(weights_key(tokens.sha256, base.sha256, training)), not_before):
-        print("weights: those of an earlier run are removed, to be made again")
+        print("weights: removed those of an earlier run; they are made again")
 
 
 @task(name="show training", cache_policy=NO_CACHE, persist_result=False)
 def show_training(weights: Weights, report: Report) -> None:
-    """Show the losses in the UI, as a picture with the loss floor drawn in and as a table."""
+    """Show the losses in the UI, as a plot with the loss floor and as a table."""
     history = read_history(weights)
     picture = base64.b64encode(draw_losses(history, floor=report.floor)).decode()
     markdown = losses_markdown(history, picture=f"data:image/png;base64,{picture}")
@@ -129,7 +133,7 @@ def show_training(weights: Weights, report: Report) -> None:
 
 
 def finetuned_model(weights: Weights, base: ModelReference) -> ModelReference:
-    """The fine-tuned model as something to sample from."""
+    """The fine-tuned model, for generating samples."""
     return ModelReference.in_folder(
         weights.folder / "model", name=f"{base.name}, fine-tuned", type=base.type, sha256=weights.model_sha256
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks.modeling import set_thread_defaults
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def pytest_configure() -> None:
     _isolate(pytest.MonkeyPatch())
     os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # no test starts a server unseen
+    set_thread_defaults()
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

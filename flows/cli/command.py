@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from flows.cli.arguments import Arguments, parse_arguments
 from tasks.errors import InputError, SpinneretError
+from tasks.modeling import set_thread_defaults
 from tasks.observability import logs
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def run(
             to stdout, the log to stderr.
     """
     logs.install()
+    set_thread_defaults()
     with _ending("the same command resumes after the last finished stage"):
         arguments = parse_arguments(flow.fn, sys.argv[1:], script=flow.name)
         _check_switches(arguments.switches)

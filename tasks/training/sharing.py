@@ -72,7 +72,8 @@ def obtain_same(kind: type[Reference], key: str, sha256: str, release: ReleasePa
         )
     if found.sha256 != sha256:
         raise InputError(
-            f"{found.folder} has different content than on the machine that made it; remove one of the two folders, and run again"
+            f"{found.folder} has different content than on the machine that made it; remove one of the two folders, "
+            "and run again"
         )
 
 

@@ -20,7 +20,7 @@ TINY: dict[str, dict[str, Any]] = {
     "training": {"max_steps": 1},
     "sampling": {"num_samples": 1, "max_length": 4},
 }
-RESUMED = "training: goes on from the checkpoint of step"
+RESUMED = "training: resumes from the checkpoint of step"
 
 
 def endless_training(steps: int = 1_000_000) -> dict[str, dict[str, Any]]:

@@ -135,7 +135,7 @@ def test_force_trains_again_on_the_other_machine(split: Installation) -> None:
     before = split.children()
     split.ends(split.run(force=True), "Completed")
     assert len(split.children()) == len(before) + 1
-    assert "weights: those of an earlier run are removed, to be made again" in split.gpu.said
+    assert "weights: removed those of an earlier run; they are made again" in split.gpu.said
 
 
 def test_what_is_wrong_on_the_other_machine_is_told_by_the_parent(split: Installation) -> None:
@@ -178,7 +178,7 @@ def test_a_retry_of_the_parent_waits_for_the_fine_tuning_that_is_under_way(split
     os.kill(engine_of(parent).pid, signal.SIGKILL)
     split.wait_for_end(parent)
     assert split.api.set_state(parent, "SCHEDULED", "AwaitingRetry") == "ACCEPT"
-    assert wait_until(lambda: split.cpu.said.count("finetune: by finetune/finetune, as its run") >= 2, 60)
+    assert wait_until(lambda: split.cpu.said.count("finetune: finetune/finetune runs as") >= 2, 60)
     split.api.wait_for_state(parent, "Running")
     time.sleep(5)
     assert split.children()[0] == child

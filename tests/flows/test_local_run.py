@@ -170,7 +170,7 @@ def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ende
     assert list((settings().data / "weights").iterdir()) == []
     [saved] = (settings().data / "checkpoints").glob("*/step-*")
     again = start("train", *TINY, *ENDLESS, "--no-ui")
-    again.wait_for(f"training: goes on from the checkpoint of step {int(saved.name.removeprefix('step-')):,}")
+    again.wait_for(f"training: resumes from the checkpoint of step {int(saved.name.removeprefix('step-')):,}")
     check_no_ui(again)
     again.process.send_signal(number)
     assert again.process.wait(60) == code, again.said
@@ -215,7 +215,7 @@ def test_kill_9_leaves_no_process_and_the_next_run_goes_on_from_the_last_checkpo
     last = max(int(path.parent.name.removeprefix("step-")) for path in checkpoints.glob(WHOLE))
     again = start("train", *TINY, *many)
     assert again.process.wait(250) == 0, again.said
-    assert f"training: goes on from the checkpoint of step {last:,}\n" in again.said
+    assert f"training: resumes from the checkpoint of step {last:,}\n" in again.said
     assert again.said.count(": cached, ") == 5, "corpus, base model, tokens, report, and samples before"
     assert not checkpoints.exists() or list(checkpoints.iterdir()) == []
 

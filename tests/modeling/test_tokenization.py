@@ -28,7 +28,7 @@ def test_special_tokens_that_stand_in_a_text_are_read_as_the_tokenizer_reads_the
 
 def test_batches_are_bounded_by_texts_and_by_characters(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenization, "BATCH", 4)
-    monkeypatch.setattr(tokenization, "_CHARACTERS", 300)
+    monkeypatch.setattr(tokenization, "_MAX_CHARACTERS", 300)
     some = ["a"] * 9 + ["b" * 299, "c", "d" * 900, "", "e"]
     assert [len(batch.lengths) for batch in tokenize_batches(some, tokenizer)] == [4, 4, 2, 2, 2]
     assert list(tokenize(some, tokenizer)) == [tokenizer(text)["input_ids"] for text in some]

@@ -148,7 +148,7 @@ def cache_key(made: Task[..., Any], **inputs: object) -> str:
 
 
 def test_the_content_of_the_inputs_counts_and_not_where_they_lie() -> None:
-    others = dict(training=TrainingParameters(), release=ReleaseParameters(), watched=SamplingParameters())
+    others = dict(training=TrainingParameters(), release=ReleaseParameters(), sampling=SamplingParameters())
     made = cache_key(make_weights, tokens=blocks(), base=model(), **others)
     assert made == weights_key(blocks().sha256, model().sha256, TrainingParameters())
     moved = model(path="elsewhere", name="another name")

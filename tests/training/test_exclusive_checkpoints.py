@@ -32,7 +32,7 @@ def test_a_second_run_waits_until_the_first_ends_and_says_so_once() -> None:
     told, first, second = list[str](), Checkpoints(KEY, limit=1), threading.Event()
 
     def run() -> None:
-        with Checkpoints(KEY, limit=1, tell=told.append).exclusive():
+        with Checkpoints(KEY, limit=1, log=told.append).exclusive():
             second.set()
 
     with first.exclusive():
@@ -49,8 +49,8 @@ def test_a_second_run_waits_until_the_first_ends_and_says_so_once() -> None:
 def test_a_second_run_that_will_not_wait_is_told_what_to_do() -> None:
     with (
         Checkpoints(KEY, limit=1).exclusive(),
-        pytest.raises(UnavailableError, match=r"already run by process \d+ on .* let that run end, or stop it"),
-        Checkpoints(KEY, limit=1, tell=list[str]().append).exclusive(limit_s=0),
+        pytest.raises(UnavailableError, match=r"already run by process \d+ on .* wait for that run, or stop it"),
+        Checkpoints(KEY, limit=1, log=list[str]().append).exclusive(limit_s=0),
     ):
         pass
 
@@ -87,7 +87,7 @@ def test_only_one_holds_it_however_often_the_folder_is_removed() -> None:
 
     def run() -> None:
         for _ in range(40):
-            checkpoints = Checkpoints(KEY, limit=1, tell=list[str]().append)
+            checkpoints = Checkpoints(KEY, limit=1, log=list[str]().append)
             with checkpoints.exclusive():
                 with lock:
                     inside[0] += 1

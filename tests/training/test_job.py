@@ -133,7 +133,7 @@ def test_a_process_that_is_killed_loses_save_steps_at_most_and_the_next_ends_as_
     assert not (tmp_path / "killed" / FACTS).exists()
     again = Process(job(), tmp_path / "again")
     assert again.process.wait(120) == 0, again.said
-    assert f"goes on from the checkpoint of step {checkpoint.step}" in again.said
+    assert f"resumes from the checkpoint of step {checkpoint.step}" in again.said
     assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
     assert json.loads((tmp_path / "again" / FACTS).read_text())["loss_after"] == undisturbed["loss_after"]
 
@@ -152,12 +152,12 @@ def test_another_machine_goes_on_from_the_checkpoints_that_were_shared(
     shared = job(share_with=str(tmp_path / "store"), load_best_model_at_end=True, eval_steps=2)
     (tmp_path / "first").mkdir()
     with pytest.raises(BrokenOffError):
-        run_job(shared, tmp_path / "first", tell=break_off)
+        run_job(shared, tmp_path / "first", on_progress=break_off)
     assert Mirror(str(tmp_path / "store"), shared.key).steps() == [4, 2]
     undisturbed = run(job("u", load_best_model_at_end=True, eval_steps=2), tmp_path / "undisturbed")
     (settings().data / "checkpoints").rename(tmp_path / "the other machine does not have them")
     facts = run(shared, tmp_path / "again")
-    assert "goes on from the checkpoint of step 4" in capsys.readouterr().out
+    assert "resumes from the checkpoint of step 4" in capsys.readouterr().out
     assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
     assert facts["loss_after"] == undisturbed["loss_after"]
 
@@ -167,7 +167,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(job: Callable[..., Job]
     told: list[Progress] = []
     folder = tmp_path / "two"
     folder.mkdir()
-    two = train_distributed(job("t", processes=2, batch_size=1), folder, here=2, tell=told.append)
+    two = train_distributed(job("t", processes=2, batch_size=1), folder, local_processes=2, on_progress=told.append)
     one = run(job("o", batch_size=2), tmp_path / "one")
     assert two["loss_after"] == pytest.approx(one["loss_after"], rel=1e-4)
     assert (two["steps"], one["steps"]) == (12, 12)
@@ -192,14 +192,14 @@ def test_two_processes_that_were_stopped_go_on_as_if_nothing_was(job: Callable[.
     for name in ("undisturbed", "stopped", "again"):
         (tmp_path / name).mkdir()
     many = {"processes": 2, "batch_size": 1, "max_steps": 40}
-    train_distributed(job("u", **many), tmp_path / "undisturbed", here=2, tell=lambda _: None)
+    train_distributed(job("u", **many), tmp_path / "undisturbed", local_processes=2, on_progress=lambda _: None)
     with pytest.raises(StoppedError):
-        train_distributed(job("s", **many), tmp_path / "stopped", here=2, tell=stop)
+        train_distributed(job("s", **many), tmp_path / "stopped", local_processes=2, on_progress=stop)
     newest = job("s", **many).checkpoints().newest()
     assert newest is not None
     assert 3 <= newest.step < 40
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= {path.name for path in newest.folder.iterdir()}
-    train_distributed(job("s", **many), tmp_path / "again", here=2, tell=lambda _: None)
+    train_distributed(job("s", **many), tmp_path / "again", local_processes=2, on_progress=lambda _: None)
     assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
 
 
@@ -218,7 +218,7 @@ def test_two_machines_that_meet_at_a_rendezvous_train_together(
     join = f"while [ ! -s {path} ]; do sleep 0.1; done; exec {sys.executable} -m torch.distributed.run {OTHER} {path}"
     other = subprocess.Popen(["/bin/sh", "-c", join], cwd=ROOT, env=dict(os.environ))
     (tmp_path / "two").mkdir()
-    two = train_distributed(both, tmp_path / "two", here=1, tell=lambda _: None)
+    two = train_distributed(both, tmp_path / "two", local_processes=1, on_progress=lambda _: None)
     assert other.wait(60) == 0
     one = run(job("o", batch_size=2), tmp_path / "one")
     assert two["loss_after"] == pytest.approx(one["loss_after"], rel=1e-4)
@@ -230,7 +230,7 @@ from pathlib import Path
 from tasks.training.torchrun import train_distributed
 from tasks.training.job import Job
 job, folder = Job.model_validate_json(sys.argv[1]), Path(sys.argv[2])
-train_distributed(job, folder, here=2, tell=lambda progress: print(progress.step, flush=True))
+train_distributed(job, folder, local_processes=2, on_progress=lambda progress: print(progress.step, flush=True))
 """
 
 
@@ -257,5 +257,5 @@ def test_what_a_process_cannot_do_is_one_sentence_of_the_run(
 ) -> None:
     wild = {"learning_rate": 1.0, "max_grad_norm": 1e30, "weight_decay": 1e4, "max_steps": 100}
     with pytest.raises(InputError, match=r"The training loss became .* lower --training\.learning-rate"):
-        train_distributed(job(processes=2, **wild), tmp_path, here=2, tell=lambda _: None)
+        train_distributed(job(processes=2, **wild), tmp_path, local_processes=2, on_progress=lambda _: None)
     assert "Traceback" not in capsys.readouterr().out

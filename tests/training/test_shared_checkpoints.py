@@ -140,7 +140,7 @@ def test_a_damaged_copy_is_told_of_and_an_older_one_is_taken(
     (copies / "step-0000000004" / "a.txt").write_text("alphA")
     on_another_machine(tmp_path, monkeypatch)
     told: list[str] = []
-    checkpoints = Checkpoints(KEY, limit=1, mirror=mirror, tell=told.append)
+    checkpoints = Checkpoints(KEY, limit=1, mirror=mirror, log=told.append)
     found = checkpoints.newest()
     assert found is not None
     assert found.step in {2, 3}  # the first of each pair may have been passed over
@@ -169,7 +169,7 @@ def test_a_store_that_cannot_be_asked_leaves_what_is_here(tmp_path: Path) -> Non
     saved(1)
     told: list[str] = []
     (tmp_path / "file").write_text("in the way")
-    assert step_of(Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY), tell=told.append)) == 1
+    assert step_of(Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY), log=told.append)) == 1
     assert len(told) == 1
     assert "cannot be asked, so those on this machine are used (the destination" in told[0]
 
@@ -179,7 +179,7 @@ def test_a_store_that_is_down_ends_nothing_and_the_next_checkpoint_catches_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    checkpoints = Checkpoints(KEY, limit=2, mirror=REMOTE, tell=told.append)
+    checkpoints = Checkpoints(KEY, limit=2, mirror=REMOTE, log=told.append)
     with embedded_store(tmp_path / "served") as endpoint:
         to(endpoint.url, endpoint, monkeypatch)
     checkpoints.save(1, fill)
@@ -216,7 +216,7 @@ def test_a_slow_store_holds_nothing_up_and_gets_the_newest_next(gate: Gate) -> N
 def test_the_end_waits_for_the_last_copy_for_a_while_only(gate: Gate) -> None:
     _, go = held_puts(gate)
     told: list[str] = []
-    checkpoints = Checkpoints(KEY, limit=1, mirror=REMOTE, tell=told.append)
+    checkpoints = Checkpoints(KEY, limit=1, mirror=REMOTE, log=told.append)
     checkpoints.save(1, fill)
     threading.Timer(1, go.set).start()
     began = time.monotonic()
@@ -262,7 +262,7 @@ def test_clear_with_a_store_that_fails_is_told_and_removes_what_is_here(tmp_path
     told: list[str] = []
     saved(1)
     (tmp_path / "file").write_text("in the way")
-    Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY), tell=told.append).clear()
+    Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY), log=told.append).clear()
     assert names(settings().data / "checkpoints") == []
     assert len(told) == 1
     assert "is not needed any more but could not be deleted" in told[0]

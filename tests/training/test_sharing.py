@@ -110,7 +110,7 @@ def test_a_disk_too_full_is_one_sentence(remote: Endpoint, tmp_path: Path, monke
 def test_other_content_under_the_same_key_is_refused(remote: Endpoint) -> None:
     here = made()
     other = here.model_copy(update={"sha256": "0" * 64})
-    with pytest.raises(InputError, match="has other content than where it was made"):
+    with pytest.raises(InputError, match="has different content than on the machine that made it"):
         obtain_same(Base, other.key, other.sha256, RELEASE)
 
 
@@ -142,7 +142,7 @@ def test_a_base_model_travels_or_is_found_by_the_other_machine_itself(
 
 def test_a_folder_of_one_machine_does_not_travel(tmp_path: Path) -> None:
     own = ModelReference.in_folder(tmp_path, name="own", type="GPT-NEO", sha256="d" * 64)
-    with pytest.raises(InputError, match=r"^--model\.name own is a folder of this machine, and another one fine-tunes"):
+    with pytest.raises(InputError, match=r"^--model\.name own is a folder of this machine, but another machine"):
         share_model(own, RELEASE)
 
 
