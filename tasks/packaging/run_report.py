@@ -7,7 +7,7 @@ release.
 
 from typing import Any
 
-from tasks.evaluation.reports.html import RunStory, render
+from tasks.evaluation.reports.html import ReportData, render_html
 from tasks.packaging.facts import portable, steady_history
 from tasks.stage.contents import read_comparison, read_environment, read_history, read_report
 from tasks.stage.folders import read_timing
@@ -19,8 +19,8 @@ REPORT = "report.html"
 
 def run_report(lineage: Lineage, told: dict[str, dict[str, Any]], title: str, *, made: Release | None = None) -> str:
     """The report; `told` are the parameters as they may be shown, `made` what came of it, where that is known."""
-    return render(
-        RunStory(
+    return render_html(
+        ReportData(
             title=title,
             figures=read_comparison(lineage.comparison),
             history=steady_history(read_history(lineage.weights)),

@@ -9,7 +9,7 @@ from tasks.evaluation.models.bootstrap import HeldOutLosses
 from tasks.evaluation.models.gate import Gate, Guards
 from tasks.evaluation.models.prompts import choose_prompts
 from tasks.evaluation.models.run_figures import Contender, Role, RunFigures, measure_models
-from tasks.evaluation.reports.html import RunStory
+from tasks.evaluation.reports.html import ReportData
 from tasks.spintax import Template, draw_from, read_templates
 from tests.evaluation.corpus.test_report import SEED, seed_report
 
@@ -90,7 +90,7 @@ def corpus() -> CorpusReport:
     return seed_report(600)
 
 
-def story(**changed: Any) -> RunStory:
+def report_data(**changed: Any) -> ReportData:
     """A whole run."""
     whole: dict[str, Any] = {
         "title": "spinneret",
@@ -117,4 +117,4 @@ def story(**changed: Any) -> RunStory:
             ("release", "spinneret@latest", "5" * 64),
         ],
     }  # fmt: skip
-    return RunStory(**whole | changed)
+    return ReportData(**whole | changed)

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from tasks.evaluation.models.gate import Guards
-from tasks.evaluation.reports.html import POLICY, render
+from tasks.evaluation.reports.html import render_html
 from tests.factories.hostile_text import HOSTILE
-from tests.factories.runs import CHAMPION, figures, history, story
+from tests.factories.runs import CHAMPION, figures, history, report_data
 
 SECTIONS = [
     "verdict", "samples", "metrics", "losses", "corpus", "parameters", "timings", "environment", "lineage",
 ]  # fmt: skip
-VOID = {"meta", "br", "path", "use", "image", "line", "rect"}
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 class Page(HTMLParser):
@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 
 def page(**changed: Any) -> Page:
-    return Page(render(story(**changed)))
+    return Page(render_html(report_data(**changed)))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_the_page_says_what_it_was_told(whole: Page) -> None:
         ("samples", "\\x1b[31m putting\\x00 | putting <b>a</b>"), ("metrics", "0.5190 (0.5162 to 0.5219)"),
         ("losses", "loss floor 0.512"), ("corpus", "48,600 derivations"), ("parameters", "learning_rate"),
         ("parameters", '"To make a cheese sandwich "'), ("parameters", "not set"), ("timings", "2 min"),
-        ("environment", "and changes that were not committed"), ("environment", "2.13.0+cpu"), ("lineage", "5" * 64),
+        ("environment", "with uncommitted changes"), ("environment", "2.13.0+cpu"), ("lineage", "5" * 64),
     ):  # fmt: skip
         assert said in whole.sections[section], said
     for mark in ("new", "copied", "invalid"):
@@ -95,9 +95,9 @@ def test_the_page_says_what_it_was_told(whole: Page) -> None:
         ({"figures": figures(challenger=140, champion=None)}, "There is no champion yet."),
         ({"figures": figures(challenger=140, gate="off")}, "The challenger becomes champion, as the gate is off."),
         ({"figures": figures(challenger=inf)}, "not finite"),
-        ({"figures": figures(given=(), samples=0)}, "Nothing was asked."),
+        ({"figures": figures(given=(), samples=0)}, "There were no prompts."),
         ({"floor_per_token": None}, "No loss floor is known."),
-        ({"environment": {}}, "not known"),
+        ({"environment": {}}, "unknown"),
     ],
 )
 def test_runs_of_all_kinds_are_told(changed: dict[str, Any], said: str) -> None:
@@ -113,8 +113,8 @@ def test_own_text_has_neither_valid_nor_new_samples() -> None:
 
 def test_nothing_from_outside_becomes_markup(whole: Page) -> None:
     texts = [*HOSTILE, '"><img src=x onerror=alert(1)>', "' onload='x", "w" * 500]
-    told = render(
-        story(
+    told = render_html(
+        report_data(
             title="".join(texts), figures=figures(given=texts, hostile=texts),
             parameters={text: {text: text, "l": [text, text]} for text in texts}, timings=dict.fromkeys(texts, 1.0),
             environment={"git_commit": "".join(texts), "python": "</code>", "libraries": {one: one for one in texts}},
@@ -138,8 +138,8 @@ def test_the_page_needs_no_network_and_no_script(whole: Page) -> None:
     assert ("meta", "content", POLICY) in whole.attributes
     addresses = [value or "" for _, name, value in whole.attributes if name in {"href", "src", "xlink:href"}]
     assert all(address.startswith("#") for address in addresses)
-    assert "@import" not in render(story())
-    assert "url(http" not in render(story())
+    assert "@import" not in render_html(report_data())
+    assert "url(http" not in render_html(report_data())
 
 
 def test_the_ids_are_unique_and_the_links_lead_somewhere(whole: Page) -> None:
@@ -150,5 +150,5 @@ def test_the_ids_are_unique_and_the_links_lead_somewhere(whole: Page) -> None:
 
 
 def test_the_same_story_gives_the_same_bytes() -> None:
-    assert render(story()).encode() == render(story()).encode()
-    assert render(story(history=history(5))) != render(story())
+    assert render_html(report_data()).encode() == render_html(report_data()).encode()
+    assert render_html(report_data(history=history(5))) != render_html(report_data())

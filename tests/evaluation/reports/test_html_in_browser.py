@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from tasks.evaluation.models.gate import Guards
-from tasks.evaluation.reports.html import RunStory, render
+from tasks.evaluation.reports.html import ReportData, render_html
 from tests.evaluation.reports.test_html import SECTIONS
 from tests.factories.hostile_text import HOSTILE
-from tests.factories.runs import figures, story
+from tests.factories.runs import figures, report_data
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE, DESK = 360, 1366
@@ -29,11 +29,11 @@ LEAST_CONTRAST = 4.5
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser: install one with `apt-get install chromium`")
 
 LONG = ["w" * 400, "<script>throw 1</script>", "日本語" * 60]
-STORIES: dict[str, Callable[[], RunStory]] = {
-    "champion": story,
-    "first": lambda: story(figures=figures(champion=None, challenger=140), timings={}),
-    "own text": lambda: story(figures=figures(templates=[], guards=Guards()), floor_per_token=None),
-    "hostile": lambda: story(
+STORIES: dict[str, Callable[[], ReportData]] = {
+    "champion": report_data,
+    "first": lambda: report_data(figures=figures(champion=None, challenger=140), timings={}),
+    "own text": lambda: report_data(figures=figures(templates=[], guards=Guards()), floor_per_token=None),
+    "hostile": lambda: report_data(
         title=LONG[0], figures=figures(given=[*HOSTILE[:8], *LONG], hostile=[*HOSTILE, *LONG], samples=2),
         parameters={LONG[0]: {text: text for text in LONG}}, timings=dict.fromkeys(LONG, 1.0),
         lineage=[(text, text, text) for text in LONG],
@@ -71,7 +71,7 @@ def look(folder: Path, page: str, *, dark: bool) -> tuple[list[dict[str, Any]], 
 )
 def test_the_report_opens_without_an_error_and_nothing_overflows(tmp_path: Path, name: str, dark: bool) -> None:
     told = STORIES[name]()
-    measured, console = look(tmp_path, render(told), dark=dark)
+    measured, console = look(tmp_path, render_html(told), dark=dark)
     assert console == []
     assert [one["width"] for one in measured] == [PHONE, DESK]
     for one in measured:
@@ -88,7 +88,7 @@ def test_the_report_opens_without_an_error_and_nothing_overflows(tmp_path: Path,
 
 
 def test_a_page_that_does_wrong_is_found_out(tmp_path: Path) -> None:
-    wrong = render(story()).replace(
+    wrong = render_html(report_data()).replace(
         "</main>", '<p style="width: 2000px; color: #999; background: #aaa">wide</p><script>alert(1)</script></main>'
     )
     measured, console = look(tmp_path, wrong, dark=False)
