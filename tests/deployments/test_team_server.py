@@ -15,8 +15,8 @@ import pytest
 from tasks.guarded_process import GuardedChild
 from tasks.settings import ROOT
 from tests.deployments.installation import free_port
+from tests.factories.commands import run_script
 from tests.factories.waiting import wait_until
-from tests.flows.commands import run_script
 
 from .postgres import Postgres, find_postgres, postgres
 

@@ -17,14 +17,10 @@ import pytest
 
 from flows.cli import local_server
 from tasks.settings import ROOT, settings
+from tests.factories.commands import run_script
+from tests.factories.train_runs import TEMPLATE, TINY
 from tests.factories.waiting import wait_until
-from tests.flows.commands import run_script
-from tests.flows.conftest import TEMPLATE
 
-TINY = [
-    "--corpus.template", TEMPLATE, "--sampling.prompts", "a d", "--sampling.num-samples", "1",
-    "--sampling.max-length", "8", "--release.name", "tiny",
-]  # fmt: skip
 WHOLE = f"*/step-{'[0-9]' * 10}/manifest.json"
 """The manifests of the checkpoints that are in place, for glob."""
 ENDS_AT_ONCE_S = 5.0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tasks.evaluation.corpus.report import CorpusReport, report_text
-from tests.flows.commands import Ended, run_script
-from tests.flows.test_local_run import TINY
+from tests.factories.commands import Ended, run_script
+from tests.factories.train_runs import TINY
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,7 @@ from tasks.parameters import (
     TrainingParameters,
 )
 from tasks.settings import settings
-from tests.flows.commands import Ended, run_script
+from tests.factories.commands import Ended, run_script
 
 TEMPLATE = "{a|b|c} {d|e} {f|g|h} {x|y}"
 

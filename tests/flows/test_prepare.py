@@ -25,9 +25,10 @@ from tasks.parameters import (
 )
 from tasks.settings import settings
 from tasks.stage.contents import load_templates
+from tests.factories import prefect_records
+from tests.factories.prefect_records import run_of
 from tests.factories.rows import load_rows
-from tests.flows import prefect_records
-from tests.flows.conftest import TEMPLATE, Run, run_of
+from tests.factories.train_runs import TEMPLATE, Run
 
 TEXTS = ["a d f x", 'b, "e"\ng', "c d h ünï 日本", "a e f", "007", "NA"]
 
@@ -100,12 +101,12 @@ def test_a_source_is_looked_for_here_and_then_in_the_project(tmp_path: Path, mon
 
 def prepare_with(run: Run, **told: Group) -> Any:
     """The state of `prepare` on the data of a run."""
-    return prepare(corpus=run.told["corpus"], **told, return_state=True)
+    return prepare(corpus=run.parameters["corpus"], **told, return_state=True)
 
 
 @pytest.mark.slow
 def test_preprocessed_data_are_saved_also_when_the_tokens_are_cached_and_train_the_same_blocks(again: Run) -> None:
-    path = again.place / "preprocessed-data.json"
+    path = again.folder / "preprocessed-data.json"
     saving = TrainingParameters(save_preprocessed_data=True, save_preprocessed_data_path=str(path), max_steps=3)
     saved = prepare_with(again, training=saving)
     assert prefect_records.states(run_of(saved))["make tokens"] == ["Cached"]
@@ -123,7 +124,7 @@ def test_preprocessed_data_are_saved_also_when_the_tokens_are_cached_and_train_t
 
 
 def test_an_edited_preprocessed_file_is_what_is_trained_on(again: Run) -> None:
-    path = again.place / "mine.json"
+    path = again.folder / "mine.json"
     row = {"attention_mask": [1] * 8, "input_ids": [1, 2, 3, 4, 5, 6, 7, 0], "labels": [1, 2, 3, 4, 5, 6, 7, 0]}
     path.write_text(json.dumps({"train": [row, row], "eval": [row]}))
     loading = TrainingParameters(load_preprocessed_data=True, load_preprocessed_data_path=str(path))
@@ -133,7 +134,7 @@ def test_an_edited_preprocessed_file_is_what_is_trained_on(again: Run) -> None:
 
 
 def test_tokens_can_be_read_by_a_person(first: Run) -> None:
-    [folder] = (first.place / "data" / "tokens").iterdir()
+    [folder] = (first.folder / "data" / "tokens").iterdir()
     preview = json.loads((folder / "preview.json").read_text())
     assert len(preview) == 20
     assert "".join(token for token, _ in preview[0]["tokens"]).replace("Ġ", " ") == preview[0]["text"]
@@ -168,7 +169,7 @@ def test_bad_input_fails_the_run_with_one_sentence_and_leaves_nothing_half_writt
 ) -> None:
     kept = everything_in(settings().data)
     caplog.clear()
-    state = train(**{**again.told, **bad}, return_state=True)
+    state = train(**{**again.parameters, **bad}, return_state=True)
     assert state.is_failed()
     error = state.result(raise_on_failure=False)
     assert isinstance(error, InputError)

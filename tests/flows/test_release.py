@@ -15,9 +15,9 @@ from tasks.parameters import ReleaseParameters
 from tasks.settings import ROOT
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.publish import publish
-from tests.flows import prefect_records
-from tests.flows.commands import Ended, run_script
-from tests.flows.conftest import run_of
+from tests.factories import prefect_records
+from tests.factories.commands import Ended, run_script
+from tests.factories.prefect_records import run_of
 
 FACTS = {
     "loss_after": 0.52, "loss_floor": 0.5, "git_commit": "c0ffee" * 6, "corpus": {"documents": 6000, "sha256": "a" * 64}

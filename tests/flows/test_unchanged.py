@@ -19,8 +19,9 @@ from tasks.parameters import (
 from tasks.settings import settings
 from tasks.stage.references import Weights
 from tasks.unchanged import Unchanged, find_unchanged
-from tests.flows import prefect_records
-from tests.flows.conftest import TEMPLATE, Run, run_of, run_train
+from tests.factories import prefect_records
+from tests.factories.prefect_records import run_of
+from tests.factories.train_runs import TEMPLATE, Run, run_train
 
 from .test_train import stamps
 
@@ -35,18 +36,18 @@ def elsewhere(again: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def told(run: Run, **other: Any) -> RunParameters:
-    return RunParameters(**{**run.told, **other})
+    return RunParameters(**{**run.parameters, **other})
 
 
 def test_on_any_machine_the_same_run_is_unchanged_and_makes_nothing(elsewhere: Run) -> None:
-    state = train(**elsewhere.told, skip_unchanged=True, return_state=True)
+    state = train(**elsewhere.parameters, skip_unchanged=True, return_state=True)
     left = state.result()
     assert isinstance(left, Unchanged)
     assert state.is_completed()
     assert state.message == left.sentence()
-    name = f"tiny@{elsewhere.left.release.version[:12]}"
+    name = f"tiny@{elsewhere.result.release.version[:12]}"
     assert left.sentence().startswith(f"unchanged since release {name} of 20")
-    assert left.version == elsewhere.left.release.version
+    assert left.version == elsewhere.result.release.version
     assert summary(left) == left.sentence()
     assert not settings().data.exists()
     assert set(prefect_records.states(run_of(state))) == {"check destination", "look for changes"}
@@ -70,13 +71,13 @@ def test_what_changed_is_told(
     elsewhere: Run, other: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert find_unchanged.fn(told(elsewhere, **other)) is None
-    version = elsewhere.left.release.version[:12]
+    version = elsewhere.result.release.version[:12]
     assert f"changes: since tiny@{version}, {said} changed\n" in capsys.readouterr().out
     assert not settings().data.exists()
 
 
 def test_several_changes_are_told_together(elsewhere: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    release = elsewhere.told["release"]
+    release = elsewhere.parameters["release"]
     assert isinstance(release, ReleaseParameters)
     other = told(
         elsewhere, training=TrainingParameters(max_steps=3, seed=7), release=release.model_copy(update={"gate": "off"})
@@ -98,12 +99,12 @@ def test_without_a_release_there_is_something_to_do(tmp_path: Path, capsys: pyte
 
 @pytest.mark.slow
 def test_continual_training_waits_for_something_new(again: Run) -> None:
-    release = again.told["release"]
+    release = again.parameters["release"]
     assert isinstance(release, ReleaseParameters)
     champion = ModelParameters(name=f"{release.destination}/{release.name}@champion")
-    other = {**again.told, "model": champion, "release": release.model_copy(update={"gate": "off"})}
-    learned = run_train(again.place, other)
-    assert learned.left.lineage.base.sha256 == again.left.release.version
+    other = {**again.parameters, "model": champion, "release": release.model_copy(update={"gate": "off"})}
+    learned = run_train(again.folder, other)
+    assert learned.result.lineage.base.sha256 == again.result.release.version
     assert find_unchanged.fn(RunParameters(**other)) is not None
     new = {**other, "corpus": CorpusParameters(template=TEMPLATE + " z")}
     assert find_unchanged.fn(RunParameters(**new)) is None
@@ -111,16 +112,16 @@ def test_continual_training_waits_for_something_new(again: Run) -> None:
 
 @pytest.mark.slow
 def test_force_trains_although_the_weights_are_there(again: Run) -> None:
-    before = stamps(Weights.place(again.left.lineage.weights.key))
-    state = train(**again.told, skip_unchanged=True, force=True, return_state=True)
+    before = stamps(Weights.place(again.result.lineage.weights.key))
+    state = train(**again.parameters, skip_unchanged=True, force=True, return_state=True)
     assert state.is_completed(), state.message
     ended = prefect_records.states(run_of(state))
     assert ended["forget weights"] == ["Completed"]
     assert ended["make weights"] == ["Completed"]
     assert ended["make tokens"] == ["Cached"]
-    after = stamps(Weights.place(again.left.lineage.weights.key))
+    after = stamps(Weights.place(again.result.lineage.weights.key))
     assert set(after) == set(before)
     assert not [path for path in after if after[path] == before[path] and path.endswith("json")]
     left = state.result()
     assert isinstance(left, Trained)
-    assert left.release.version == again.left.release.version
+    assert left.release.version == again.result.release.version

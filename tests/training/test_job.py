@@ -25,8 +25,8 @@ from tasks.storage.mirror import Mirror
 from tasks.tokens import make_tokens
 from tasks.training.job import EVENTS, FACTS, Job, run_job
 from tasks.training.torchrun import train_distributed
+from tests.factories.train_runs import TEMPLATE
 from tests.factories.waiting import wait_until
-from tests.flows.conftest import TEMPLATE
 
 MARK = "SPINNERET_TEST_MARK"
 OTHER = "--nproc-per-node 1 -m tasks.training.job"

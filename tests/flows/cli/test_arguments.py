@@ -29,7 +29,7 @@ from tasks.parameters import (
     flag,
 )
 from tasks.settings import ROOT, settings
-from tests.flows.commands import Ended, run_here, run_script
+from tests.factories.commands import Ended, run_here, run_script
 
 GROUPS: dict[str, dict[str, type[Group]]] = {
     "train": {

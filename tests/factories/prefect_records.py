@@ -1,8 +1,10 @@
-"""What the Prefect server has recorded."""
+"""What the Prefect server has recorded of runs."""
 
 import time
+from typing import Any
 from uuid import UUID
 
+from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -12,6 +14,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, TaskRun
+
+
+def run_of(state: State[Any]) -> UUID:
+    """The flow run that ended in this state."""
+    run = state.state_details.flow_run_id
+    assert run is not None
+    return run
 
 
 def read_flow_run(run: UUID) -> FlowRun:
@@ -39,7 +48,7 @@ def states(run: UUID) -> dict[str, list[str]]:
 
 
 def read_artifacts(run: UUID, key: str) -> list[Artifact]:
-    """The artifacts of one key that stand on the page of a flow run."""
+    """The artifacts of one key on the page of a flow run."""
     with get_client(sync_client=True) as client:
         return client.read_artifacts(
             artifact_filter=ArtifactFilter(
@@ -51,12 +60,9 @@ def read_artifacts(run: UUID, key: str) -> list[Artifact]:
 
 def _read(run: UUID) -> list[TaskRun]:
     found: list[TaskRun] = []
-    for one in _of(run):
+    with get_client(sync_client=True) as client:
+        direct = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
+    for one in direct:
         child = one.state.state_details.child_flow_run_id if one.state else None
         found += [one] if child is None else _read(child)
     return found
-
-
-def _of(run: UUID) -> list[TaskRun]:
-    with get_client(sync_client=True) as client:
-        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
