@@ -152,7 +152,7 @@ def run_plainly(arguments: list[str]) -> None:
     No request reaches Prefect: if one is made, the run fails instead of starting a server unnoticed.
     """
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # before Prefect is imported
-    from prefect import Flow, Task  # noqa: TID251 to replace it
+    from prefect import Flow, Task
 
     from flows.cli.arguments import parse_parameters
     from flows.train import summary, train
@@ -166,7 +166,7 @@ def run_plainly(arguments: list[str]) -> None:
 
 def disable_reports(modules: Iterable[str]) -> None:
     """Replace the functions that create artifacts and events in all modules that imported them."""
-    from prefect.events import emit_event  # noqa: TID251 to replace it
+    from prefect.events import emit_event
 
     from tasks.observability.artifacts import create, show
 
