@@ -1,9 +1,7 @@
-"""`python -m tasks.spintax FILE_OR_TEXT`: what a template holds, on the terminal.
+"""`python -m tasks.spintax FILE_OR_TEXT`: count, check, draw and enumerate the variants of a template.
 
-What comes in: a template file, a Markdown file, `-` for standard input, or the template itself.
-What it leaves: counts and warnings; or variants, one a line, with -n, --all or --index; or exit code 0 or 1 with
---check; or, with --watch, counts, warnings and draws anew each time the file is saved. Exit code 2 and a sentence on
-standard error where the input cannot be used, 130 after Ctrl-C.
+Exit code 0, or 1 where --check finds no variant; 2 and a sentence on standard error where the input cannot be used; 130
+after Ctrl-C.
 """
 
 import argparse
@@ -14,9 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tasks.errors import InputError
-from tasks.spintax.collection import draw_from, pick
 from tasks.spintax.reading import parse_templates, read_templates
 from tasks.spintax.template import Template
+from tasks.spintax.union import join_templates
 from tasks.spintax.watching import watch
 
 SHOWN_WARNINGS = 20
@@ -31,11 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             watch(options.template, lambda: _show(options))
         code = _run(options, _load(options.template))
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as head, has had enough
+    except BrokenPipeError:  # the reader, such as head, ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered is half a line
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the buffer may end in half a line
         return 130
     except (InputError, IndexError) as error:
         sys.stdout.flush()
@@ -52,7 +50,7 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    """Show what --watch shows each time: counts and warnings, and draws with -n; or what is wrong."""
+    """Print counts and warnings, and draws with -n, or the error of the template."""
     try:
         templates = read_templates(options.template)
         _write_lines(line for template in templates for line in _describe(template))
@@ -64,10 +62,10 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return what reads the command's words."""
+    """Return the parser of the command's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m tasks.spintax",
-        description="Count, check and spin a spintax template: {a|b} c stands for 'a c' and 'b c'.",
+        description="Count, check, draw and enumerate the variants of a spintax template: {a|b} c is 'a c' or 'b c'.",
     )
     parser.add_argument(
         "template",
@@ -75,12 +73,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="a template or Markdown file, - for standard input, or the template itself",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("-n", "--number", type=int, metavar="N", help="draw N variants, none twice")
+    what.add_argument("-n", "--number", type=int, metavar="N", help="draw N distinct variants")
     what.add_argument("--all", action="store_true", help="print every variant, in order")
-    what.add_argument("--index", type=int, metavar="I", help="print variant I, from 0; negative: from the end")
+    what.add_argument("--index", type=int, metavar="I", help="print derivation I, from 0; negative: from the end")
     what.add_argument("--check", metavar="SENTENCE", help="exit with 1 unless the sentence is a variant")
-    parser.add_argument("--watch", action="store_true", help="show counts and draws again whenever the file is saved")
-    parser.add_argument("--seed", type=int, default=0, help="the order of the draw (default: 0)")
+    parser.add_argument("--watch", action="store_true", help="print counts and draws again each time the file is saved")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     return parser
 
 
@@ -91,7 +89,7 @@ def _load(given: str) -> list[Template]:
         if set(given) & set("{|}"):
             return parse_templates(given)
         shown = given if len(given) <= 80 else f"{given[:80]}…"
-        raise InputError(f"'{shown}': there is no such file, and as a template it has no '{{'; give one or the other")
+        raise InputError(f"'{shown}': there is no such file, and a template has '{{' in it; give a file or a template")
     return read_templates(given)
 
 
@@ -113,28 +111,28 @@ def _run(options: argparse.Namespace, templates: list[Template]) -> int:
     if options.check is not None:
         return _check(templates, options.check)
     if options.index is not None:
-        _write_lines([pick(templates, options.index)])
+        _write_lines([join_templates(templates)[options.index]])
     elif options.all:
         for template in templates:
             template.enumerate_to(sys.stdout.buffer)
     elif options.number is not None:
         for template in templates:
             template.check_single_line()
-        _write_lines(draw_from(templates, options.number, options.seed))
+        _write_lines(join_templates(templates).draw(options.number, options.seed))
     else:
         _write_lines(line for template in templates for line in _describe(template))
     return 0
 
 
 def _check(templates: list[Template], sentence: str) -> int:
-    r"""Say which template gives the sentence; "\r\n" in it is "\n", as in template files."""
+    r"""Print which template has the sentence as a variant; "\r\n" in it is "\n", as in template files."""
     sentence = sentence.replace("\r\n", "\n")
     for template in templates:
         index = template.index_of(sentence)
         if index is not None:
             _write_lines([f"{template.name}:{template.line}: yes, derivation {index:,}"])
             return 0
-    _write_lines(["no, no template gives this sentence"])
+    _write_lines(["no, this sentence is not a variant of any template"])
     return 1
 
 

@@ -1,7 +1,6 @@
-"""How many different strings a template has, exactly, without writing them out; and each of them by its number.
+"""Counts the distinct strings of a template exactly, without writing them out, and finds each by its sorted number.
 
-What comes in: a tree. What it leaves: the number, or None past a stated amount of work; the strings in sorted order.
-The tree is an automaton over characters; its sets of places, taken together as states, are a graph without
+The tree is an automaton over characters; its sets of positions, taken together as states, are a graph without
 cycles in which each string is exactly one path (the subset construction, done lazily), so counting paths counts
 strings. `{a|ab}{b|}` has 4 derivations and 3 strings. The worst case is exponential, hence the limits.
 """
@@ -18,15 +17,15 @@ MAX_STATES = 50_000
 """States looked at before the answer is "unknown"."""
 
 MAX_STEPS = 2_000_000
-"""Places looked at, all states together, before the answer is "unknown": about a second and some 10 MB."""
+"""Positions looked at, all states together, before the answer is "unknown": about a second and some 10 MB."""
 
 State = bytes
-"""The characters that may come next: sorted places in the joined text of all nodes, 4 bytes each. The place after the
-last character says that the string may end here."""
+"""The characters that may come next: sorted positions in the joined text of all nodes, 4 bytes each. The position after
+the last character means that the string may end here."""
 
 
 class Edge(NamedTuple):
-    """The way to a state: the label, whose first character no other edge has, then what must be read from a node on."""
+    """The way to a state: a label, whose first character no other edge has, then the texts from a node on."""
 
     label: str
     node: int | None
@@ -38,7 +37,7 @@ class TooMuchWorkError(Exception):
 
 
 def count_distinct(tree: Tree) -> int | None:
-    """Return the number of distinct strings; None past `MAX_STATES` states or `MAX_STEPS` places."""
+    """Return the number of distinct strings; None past `MAX_STATES` states or `MAX_STEPS` positions."""
     try:
         return 1 if tree.counts[0] == 1 else Variants(tree).count
     except TooMuchWorkError:
@@ -74,24 +73,24 @@ class Variants:
 
 
 class _Automaton:
-    """The characters of all text nodes in one string, and where reading goes on after each text."""
+    """The characters of all text nodes in one string, and the node that is read after each text."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.chars = "".join(tree.texts)
         self.end = len(self.chars)
-        self.begins = array("I")  # place of the first character of each text
+        self.begins = array("I")  # position of the first character of each text
         self.nodes = array("I")  # the text's node
-        self.begin_of = array("I")  # any node → place of the first character at or after it
-        self.lasts = bytearray(self.end + 1)  # is this place a text's last?
-        place = 0
+        self.begin_of = array("I")  # any node → position of the first character at or after it
+        self.lasts = bytearray(self.end + 1)  # is this position a text's last?
+        position = 0
         for node, text in enumerate(tree.texts):
-            self.begin_of.append(place)
+            self.begin_of.append(position)
             if text:
-                self.begins.append(place)
+                self.begins.append(position)
                 self.nodes.append(node)
-                place += len(text)
-                self.lasts[place - 1] = 1
+                position += len(text)
+                self.lasts[position - 1] = 1
         self.states: dict[int, State] = {}
         self.steps = 0
 
@@ -102,8 +101,8 @@ class _Automaton:
         """Yield the texts on the way to a state."""
         yield edge.label
         node = edge.node
-        while node is not None and not self._parts(places := self._enter([node])):
-            text, node = self._read_text(*places)
+        while node is not None and not self._branches(positions := self._enter([node])):
+            text, node = self._read_text(*positions)
             yield text
 
     def is_end(self, state: State) -> bool:
@@ -113,16 +112,16 @@ class _Automaton:
         """Return the edges that leave a state."""
         by_char: dict[str, set[int]] = {}
         entered: dict[str, set[int]] = {}
-        places = _unpack(state)
-        self._spend(len(places))
-        for place in places:
-            if place == self.end:
+        positions = _unpack(state)
+        self._spend(len(positions))
+        for position in positions:
+            if position == self.end:
                 continue
-            char = self.chars[place]
-            if self.lasts[place]:
-                entered.setdefault(char, set()).add(self.tree.follow[self._node_at(place)])
+            char = self.chars[position]
+            if self.lasts[position]:
+                entered.setdefault(char, set()).add(self.tree.follow[self._node_at(position)])
             else:
-                by_char.setdefault(char, set()).add(place + 1)
+                by_char.setdefault(char, set()).add(position + 1)
         edges = []
         for char, nodes in entered.items():
             if len(nodes) > 1 or char in by_char:
@@ -132,11 +131,11 @@ class _Automaton:
         return edges + [self._settle(char, found) for char, found in by_char.items()]
 
     def _enter(self, stack: list[int]) -> set[int]:
-        """Return the places of the characters that can come first when reading begins at these nodes."""
+        """Return the positions of the characters that can come first when reading begins at these nodes."""
         tree = self.tree
         if len(stack) == 1 and (stack[0] == tree.end or tree.kinds[stack[0]] == TEXT):
             return {self.end if stack[0] == tree.end else self.begin_of[stack[0]]}
-        places: set[int] = set()
+        positions: set[int] = set()
         seen: set[int] = set()
         while stack:
             node = stack.pop()
@@ -144,48 +143,48 @@ class _Automaton:
                 continue
             seen.add(node)
             if node == tree.end:
-                places.add(self.end)
+                positions.add(self.end)
             elif tree.kinds[node] == TEXT:
-                places.add(self.begin_of[node])
+                positions.add(self.begin_of[node])
             elif tree.kinds[node] == GROUP:
                 stack += tree.children(node)
             else:
                 stack.append(node + 1 if tree.stops[node] > node + 1 else tree.follow[node])
         self._spend(len(seen))
-        return places
+        return positions
 
-    def _parts(self, places: set[int]) -> bool:
-        """Tell whether more than one thing can come next: if not, exactly one path leads to the end of the text."""
-        return len(places) > 1 or self.end in places
+    def _branches(self, positions: set[int]) -> bool:
+        """Whether more than one thing can come next: if not, exactly one path leads to the end of the text."""
+        return len(positions) > 1 or self.end in positions
 
-    def _settle(self, char: str, places: set[int]) -> Edge:
-        """Return the edge to where ways part, from the places after a character."""
-        if self._parts(places):
-            return Edge(char, None, _pack(places))
-        rest, follow = self._read_text(*places)
+    def _settle(self, char: str, positions: set[int]) -> Edge:
+        """Return the edge to the next branch, from the positions after a character."""
+        if self._branches(positions):
+            return Edge(char, None, _pack(positions))
+        rest, follow = self._read_text(*positions)
         return Edge(char + rest, follow, self._state_at(follow))
 
     def _state_at(self, node: int) -> State:
-        """Return the state where ways part from a node on; remembered for all nodes on the way, as many lead there."""
+        """Return the state of the next branch from a node on; remembered for all nodes on the way."""
         passed: list[int] = []
         while node not in self.states:
-            places = self._enter([node])
-            if self._parts(places):
-                self.states[node] = _pack(places)
+            positions = self._enter([node])
+            if self._branches(positions):
+                self.states[node] = _pack(positions)
             else:
                 passed.append(node)
-                _, node = self._read_text(*places)
+                _, node = self._read_text(*positions)
         for one in passed:
             self.states[one] = self.states[node]
         return self.states[node]
 
-    def _read_text(self, place: int) -> tuple[str, int]:
-        """Return the text from a place to its end, and the node at which reading goes on."""
-        node = self._node_at(place)
-        return self.chars[place : self.begin_of[node] + len(self.tree.texts[node])], self.tree.follow[node]
+    def _read_text(self, position: int) -> tuple[str, int]:
+        """Return the text from a position to its end, and the node that is read next."""
+        node = self._node_at(position)
+        return self.chars[position : self.begin_of[node] + len(self.tree.texts[node])], self.tree.follow[node]
 
-    def _node_at(self, place: int) -> int:
-        return self.nodes[bisect_right(self.begins, place) - 1]
+    def _node_at(self, position: int) -> int:
+        return self.nodes[bisect_right(self.begins, position) - 1]
 
     def _spend(self, steps: int) -> None:
         self.steps += steps
@@ -193,14 +192,14 @@ class _Automaton:
             raise TooMuchWorkError
 
 
-def _pack(places: set[int]) -> State:
-    return array("I", sorted(places)).tobytes()
+def _pack(positions: set[int]) -> State:
+    return array("I", sorted(positions)).tobytes()
 
 
 def _unpack(state: State) -> "array[int]":
-    places = array("I")
-    places.frombytes(state)
-    return places
+    positions = array("I")
+    positions.frombytes(state)
+    return positions
 
 
 def _count_paths(automaton: _Automaton, first: State) -> dict[State, int]:

@@ -1,13 +1,11 @@
 """Writes out every derivation in order, fast and in constant memory.
 
-What comes in: a tree and what each text node prints (str, or bytes for a file).
-What it leaves: blocks. The right-most slots are fused into one list of some 2,000 endings, so that a block of
-lines is one `prefix.join(parts)`; only the prefixes are walked one by one, with a stack, never by recursion.
+The right-most slots are fused into one list of some 2,000 endings, so that a block of lines is one
+`prefix.join(parts)`; only the prefixes are walked one by one, with a stack, never by recursion.
 """
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from io import IOBase
 from itertools import islice
 from typing import AnyStr, BinaryIO, Generic
 
@@ -16,29 +14,25 @@ from tasks.spintax.source import Source
 from tasks.spintax.tree import Tree, fuse
 
 MAX_LINES = 1_000_000_000
-"""More lines than this are refused by default: at 100 bytes a line they fill 100 GB."""
-
-_COLUMNS = 8
-"""Writing more of them takes as long as joining."""
+"""The most lines that are written: at 100 bytes per line they fill 100 GB."""
 
 _REMEMBERED = 64
 _BLOCK = 2000
 _BLOCK_SIZE = 124 * 1024  # malloc returns blocks of 128 KiB and more to the system each time: 5 times slower
 
 
-def write_all(tree: Tree, source: Source, file: BinaryIO, limit: int) -> int:
+def write_all(tree: Tree, source: Source, file: BinaryIO) -> int:
     r"""Write every derivation as one UTF-8 line, in derivation order, and return how many.
 
-    SpintaxError `newline-in-line-output` (before anything is written) where a text holds "\n" or "\r",
-    `too-many` past `limit` lines.
+    SpintaxError, before anything is written, `newline-in-line-output` where a text holds "\n" or "\r", and `too-many`
+    past `MAX_LINES` lines.
     """
-    refuse_newlines(tree, source)
-    if tree.counts[0] > limit:
-        message = f"the template has {tree.counts[0]:,} derivations, and at most {limit:,} are written out"
-        raise source.error("too-many", message, "draw some of them instead, or raise the limit", 0)
-    join = _Joiner().join if isinstance(file, IOBase) else bytes.join  # io's own files keep nothing that is written
+    check_newlines(tree, source)
+    if tree.counts[0] > MAX_LINES:
+        message = f"the template has {tree.counts[0]:,} derivations, and at most {MAX_LINES:,} are written out"
+        raise source.error("too-many", message, "draw some of them instead", 0)
     for prefix, parts in _Blocks(tree, [text.encode() for text in tree.texts], b"\n").walk():
-        file.write(join(prefix, parts))
+        file.write(prefix.join(parts))
     return tree.counts[0]
 
 
@@ -49,65 +43,13 @@ def iterate(tree: Tree) -> Iterator[str]:
             yield prefix + ending
 
 
-def refuse_newlines(tree: Tree, source: Source) -> None:
+def check_newlines(tree: Tree, source: Source) -> None:
     """Raise `newline-in-line-output` where a derivation would take more than one line."""
     for node, text in enumerate(tree.texts):
         if "\n" in text or "\r" in text:
-            offset = min(place for place in map(source.text.find, "\n\r", [tree.begins[node]] * 2) if place >= 0)
-            message = "an option holds a line break, so its variants cannot be written one a line"
+            offset = min(found for found in map(source.text.find, "\n\r", [tree.begins[node]] * 2) if found >= 0)
+            message = "an option holds a line break, so its variants cannot be written one per line"
             raise source.error("newline-in-line-output", message, "join the two lines", offset)
-
-
-class _Joiner:
-    """Joins blocks of lines; what it returns is good until the next call.
-
-    Where all lines of a block are equally long and its endings come back behind a prefix of the same length, only the
-    columns in which the prefixes differ are written, as in numbered lines: that is some five times faster.
-    """
-
-    def __init__(self) -> None:
-        self._made: dict[int, _Made] = {}  # endings, by identity
-
-    def join(self, prefix: bytes, parts: list[bytes]) -> bytes | bytearray:
-        """Return prefix.join(parts)."""
-        made = self._made.get(id(parts))
-        if made is None:
-            if len(self._made) == _REMEMBERED:
-                self._made.clear()
-            self._made[id(parts)] = _Made(parts)
-            return prefix.join(parts)
-        return made.join(prefix)
-
-
-class _Made:
-    """Endings that came back, and the block that was made of them last."""
-
-    def __init__(self, parts: list[bytes]) -> None:
-        self._parts = parts
-        self._equal = len(set(map(len, parts))) == 2  # the first part is empty
-        self._prefix: bytes | None = None
-        self._block = bytearray()
-
-    def join(self, prefix: bytes) -> bytes | bytearray:
-        if not self._equal:
-            return prefix.join(self._parts)
-        last, self._prefix = self._prefix, prefix
-        changed = _changed_columns(last, prefix)
-        if changed is None:
-            self._block = bytearray(prefix.join(self._parts))
-            return self._block
-        lines = len(self._parts) - 1
-        for column in changed:
-            self._block[column :: len(self._block) // lines] = prefix[column : column + 1] * lines
-        return self._block
-
-
-def _changed_columns(last: bytes | None, prefix: bytes) -> list[int] | None:
-    """Return where two prefixes differ; None where they differ in length or in too many places."""
-    if last is None or len(last) != len(prefix):
-        return None
-    changed = [column for column, byte in enumerate(prefix) if byte != last[column]]
-    return changed if len(changed) <= _COLUMNS else None
 
 
 class _Blocks(Generic[AnyStr]):
@@ -122,7 +64,7 @@ class _Blocks(Generic[AnyStr]):
         self.limit = max(16, min(_BLOCK, _BLOCK_SIZE // longest))
         self.parts: Callable[[tuple[int, ...]], list[AnyStr]] = lru_cache(maxsize=_REMEMBERED)(self._make_parts)
         self.endings: Callable[[int], list[AnyStr]] = lru_cache(maxsize=4)(self._make_endings)
-        self.go_on: Callable[[int], tuple[AnyStr, int]] = lru_cache(maxsize=64)(self._go_on)
+        self.shared: Callable[[int], tuple[AnyStr, int]] = lru_cache(maxsize=64)(self._read_shared)
         self.batches: Callable[[int], list[tuple[int, ...]]] = lru_cache(maxsize=64)(self._batches)
 
     def walk(self) -> Iterator[tuple[AnyStr, list[AnyStr]]]:
@@ -133,7 +75,7 @@ class _Blocks(Generic[AnyStr]):
             size, nodes = stack.pop()
             del pieces[size:]
             if len(nodes) == 1:
-                shared, node = self.go_on(nodes[0])
+                shared, node = self.shared(nodes[0])
                 if shared:
                     pieces.append(shared)
                 nodes = (node,)
@@ -143,8 +85,8 @@ class _Blocks(Generic[AnyStr]):
                 size = len(pieces)
                 stack.extend([(size, batch) for batch in self.batches(nodes[0])])
 
-    def _go_on(self, node: int) -> tuple[AnyStr, int]:
-        """Read what all derivations from this node on share: up to a block's beginning or a group of several options.
+    def _read_shared(self, node: int) -> tuple[AnyStr, int]:
+        """Read the text that all derivations from this node on share, up to a block or a group of several options.
 
         Return it, and the node at which it ends.
         """

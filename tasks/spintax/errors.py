@@ -1,7 +1,5 @@
-"""What the engine says to the person who writes a template: one error class, one warning class.
+"""The error and the warning for the person who writes a template, with line and column.
 
-What comes in: a code, a sentence, a place (name, line, column) and the line of the template at that place.
-What it leaves: an error whose text is the sentence, the line (cut to a window) and a caret under the column.
 Lines and columns count from 1; a column is one code point.
 """
 
@@ -15,8 +13,8 @@ WINDOW = 100
 """How many code points of a long line are shown around the column."""
 
 
-class Place(NamedTuple):
-    """A code point of a template: where it is, the whole line around it and its 0-based offset in that line."""
+class Location(NamedTuple):
+    """A code point of a template: its name, line and column, the whole line and its 0-based offset in that line."""
 
     name: str
     line: int
@@ -26,23 +24,23 @@ class Place(NamedTuple):
 
 
 class SpintaxError(InputError):
-    """A template that cannot be used, with the place where it goes wrong.
+    """A template that cannot be used, with the location of the fault.
 
     Codes: `unclosed`, `unexpected-close`, `too-deep`, `too-many`, `newline-in-line-output`, `not-unicode`.
     `str()` is `name:line:column: message; hint`, then the `picture`: the shown line, and a caret below the column.
     Can be pickled.
     """
 
-    def __init__(self, code: str, message: str, hint: str, place: Place) -> None:
+    def __init__(self, code: str, message: str, hint: str, location: Location) -> None:
         """Take what `str()` needs; `code` is for programs."""
-        super().__init__(code, message, hint, place)
+        super().__init__(code, message, hint, location)
         self.code = code
         self.message = message
         self.hint = hint
-        self.name = place.name
-        self.line = place.line
-        self.column = place.column
-        self.picture = excerpt(place.shown, place.offset)
+        self.name = location.name
+        self.line = location.line
+        self.column = location.column
+        self.picture = excerpt(location.shown, location.offset)
 
     def __str__(self) -> str:
         return f"{self.name}:{self.line}:{self.column}: {self.message}; {self.hint}\n{self.picture}"
@@ -76,7 +74,7 @@ def excerpt(line: str, offset: int) -> str:
 
 
 def _visible(text: str) -> str:
-    """Replace what a terminal would obey or break a line at; one code point stays one. Tabs stay."""
+    """Replace each control character and line separator by one visible character; tabs stay."""
     return "".join(map(_picture, text))
 
 

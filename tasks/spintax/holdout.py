@@ -1,8 +1,7 @@
-"""Which pairs of options to hold out, so that a model is tested on combinations that it never saw.
+"""Chooses pairs of options to hold out, so that a model is tested on combinations that it never saw.
 
-What comes in: a template, and the share of its derivations to hold out. What it leaves: pairs of options of two
-different slots. Each option is in one pair at most, and every slot keeps an option that is in none: so each option
-still stands in derivations without any held-out pair, those with the free options everywhere else.
+The options of a pair are of two different slots. Each option is in one pair at most, and every slot keeps an option
+that is in none: so each option is still in derivations without any held-out pair.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,10 +13,10 @@ from typing import NamedTuple
 from tasks.spintax.template import Template
 
 MAX_SLOTS = 12
-"""Slots that are paired with each other; a template with more lends some, chosen by the seed."""
+"""Slots that are paired with each other; of more, the seed chooses some."""
 
 MAX_OPTIONS = 25
-"""Options of a slot that are paired; a slot with more lends some, chosen by the seed."""
+"""Options of a slot that are paired; of more, the seed chooses some."""
 
 
 class Pair(NamedTuple):
@@ -29,7 +28,7 @@ class Pair(NamedTuple):
     other_option: int
 
     def is_in(self, choices: Sequence[int]) -> bool:
-        """Tell whether a derivation with these choices (an option a slot) holds both options."""
+        """Whether a derivation with these choices (one option per slot) has both options."""
         return choices[self.slot] == self.option and choices[self.other_slot] == self.other_option
 
 
@@ -37,7 +36,7 @@ def choose_pairs(template: Template, share: float, seed: int) -> list[Pair]:
     """Return pairs that together are in at most `share` of the derivations, or the rarest pair if each is in more.
 
     The share is exact, as slots are drawn independently of each other; it can stay far below in templates with more
-    than a hundred options a slot. Order and choice depend on the sizes of the options, `share` and `seed` only. Empty
+    than a hundred options per slot. Order and choice depend on the sizes of the options, `share` and `seed` only. Empty
     where fewer than two slots have two options.
     """
     sizes = template.slot_weights

@@ -1,7 +1,4 @@
-"""Looks a parsed template over for what is legal and seldom meant.
-
-What comes in: a source, its tree and its counts. What it leaves: warnings in reading order, each with a place.
-"""
+"""Finds in a parsed template what is legal and seldom meant."""
 
 import re
 from collections import Counter
@@ -20,12 +17,14 @@ _RANGE = re.compile(r"\s*\d+\s*(?:-|–|,|\.\.)\s*\d*\s*")
 _MARK = re.compile(r"\\[\\{|}]|[{|}\\]")  # an escape, a character that means something, or a backslash that does not
 
 
-def advise(source: Source, tree: Tree, distinct: int | None) -> tuple[SpintaxWarning, ...]:
-    """Return all warnings, ordered by place; of characters, groups and spaces the first `MAX_WARNINGS` each."""
+def lint(source: Source, tree: Tree, distinct: int | None) -> tuple[SpintaxWarning, ...]:
+    """Return all warnings in reading order; of characters, groups and spaces the first `MAX_WARNINGS` each."""
     kinds = (_characters(source), _groups(source, tree), _spaces(source, tree))
     found = [warning for kind in kinds for warning in islice(kind, MAX_WARNINGS)]
     if distinct is not None and distinct < tree.counts[0]:
-        message = f"{tree.counts[0]:,} derivations give only {distinct:,} distinct variants, so some come up more often"
+        message = (
+            f"{tree.counts[0]:,} derivations give only {distinct:,} distinct variants, so some are drawn more often"
+        )
         found.append(source.warning("fewer-distinct", message, 0))
     return tuple(sorted(found, key=lambda warning: (warning.line, warning.column)))
 
@@ -35,11 +34,11 @@ def _characters(source: Source) -> Iterator[SpintaxWarning]:
     for mark in _MARK.finditer(source.text):
         depth += {"{": 1, "}": -1}.get(mark.group(), 0)
         if mark.group() == "|" and not depth:
-            message = r"'|' outside a group is printed as it is; write \| to say so, or add '{' and '}'"
+            message = r"'|' outside a group is printed verbatim; write \| if you mean it, or add '{' and '}'"
             yield source.warning("bar-outside-group", message, mark.start())
         elif mark.group() == "\\":
             found = source.text[mark.start() : mark.start() + 2]
-            message = rf"'{found}' is no escape and is printed as it is; write \\ for a backslash"
+            message = rf"'{found}' is not an escape and is printed verbatim; write \\ for a backslash"
             yield source.warning("unknown-escape", message, mark.start())
 
 
@@ -54,7 +53,7 @@ def _groups(source: Source, tree: Tree) -> Iterator[SpintaxWarning]:
 
 
 def _is_double(tree: Tree, group: int) -> bool:
-    """Tell whether this group is all that a one-option group holds, as in {{name}}: one warning is enough."""
+    """Whether this group is all that a one-option group holds, as in {{name}}: one warning is enough."""
     parent = tree.parents[group - 1]
     return tree.kinds[parent] == GROUP and parent == group - 2 and tree.ends[group] + 1 == tree.ends[parent]
 
@@ -104,7 +103,7 @@ def _repeated(source: Source, tree: Tree, group: int, forms: list[int]) -> Itera
         if form in seen and counts[form]:
             begin, end = tree.begins[option], tree.ends[option]
             name = f"the option '{_shorten(source.text, begin, end)}'" if end > begin else "the empty option"
-            message = f"{name} stands {counts[form]} times in this group, so it is drawn that much more often"
+            message = f"{name} occurs {counts[form]} times in this group, so it is drawn that much more often"
             yield source.warning("repeated-option", message, begin)
             counts[form] = 0
         seen.add(form)
@@ -115,7 +114,7 @@ def _spaces(source: Source, tree: Tree) -> Iterator[SpintaxWarning]:
     begins = _space_first(tree)
     for node, text in enumerate(tree.texts):
         if "  " in text:
-            message = "two spaces stand side by side and are printed so"
+            message = "two spaces in a row are printed verbatim"
             yield source.warning("doubled-space", message, source.text.index("  ", tree.begins[node]))
         elif text.endswith(" ") and begins[tree.follow[node]]:
             message = "this space can be followed by another one; move it into the options beside it"
@@ -123,7 +122,7 @@ def _spaces(source: Source, tree: Tree) -> Iterator[SpintaxWarning]:
 
 
 def _space_first(tree: Tree) -> bytearray:
-    """Tell for each node, and for the end, whether reading on from it can print a space first."""
+    """Return for each node, and for the end, whether reading on from it can print a space first."""
     begins = bytearray(tree.end + 1)
     for node in reversed(range(tree.end)):
         if tree.kinds[node] == TEXT:
@@ -131,7 +130,7 @@ def _space_first(tree: Tree) -> bytearray:
         elif tree.kinds[node] == SEQUENCE:
             begins[node] = begins[node + 1] if tree.stops[node] > node + 1 else begins[tree.follow[node]]
         if begins[node] and tree.kinds[node] == SEQUENCE:
-            begins[tree.parents[node]] = 1  # a group is at hand before its own turn comes, as it stands lower
+            begins[tree.parents[node]] = 1  # the group itself comes later, as its number is lower
     return begins
 
 

@@ -1,10 +1,8 @@
-"""The quick way from a text to the option of each slot: Python's regular expressions.
+"""Finds the option of each slot in a text by regular expressions, in microseconds, for unambiguous trees.
 
-What comes in: a tree in which no two derivations are the same text. What it leaves: a matcher that names the options
-in microseconds, as the report on a corpus asks for them document by document.
-An expression with one capturing group a slot does it. Two beginnings of a reading that end at the same place would
-make two derivations of one text, so there are none, and however `re` goes back, it reads on from each place at most
-once for each offset: no text takes exponential time. Ambiguous, large and deep trees are left to membership.py.
+The expression has one capturing group per slot. Where no two derivations are the same text, no two ways of reading it
+from the left reach the same node at the same offset, so however `re` backtracks, it reads on from each node at most
+once per offset: no text takes exponential time. Ambiguous, large and deep trees are left to membership.py.
 """
 
 import re
@@ -30,7 +28,7 @@ _SORTED_BY = 4
 
 
 def fits(tree: Tree) -> bool:
-    """Tell whether a tree is small and shallow enough; that it is not ambiguous is the caller's to know."""
+    """Whether a tree is small and shallow enough; that it is not ambiguous is for the caller to check."""
     if tree.end > MAX_NODES or sum(map(len, tree.texts)) > MAX_CHARS:
         return False
     depths = [0] * tree.end
@@ -49,21 +47,21 @@ class Matcher:
         self._options = [_Options(tree, slot) for slot in slots]
 
     def contains(self, text: str) -> bool:
-        """Tell whether some derivation is `text`."""
+        """Whether some derivation is `text`."""
         return self._match(text) is not None
 
     def begins(self, text: str) -> bool:
-        """Tell whether some derivation begins with `text`."""
+        """Whether some derivation begins with `text`."""
         return self._partial.fullmatch(text, partial=True) is not None
 
     @cached_property
     def _partial(self) -> Any:
-        import regex  # knows partial matches, which `re` does not
+        import regex  # has partial matches, which `re` does not
 
         return regex.compile(self._pattern)
 
     def choices(self, text: str) -> tuple[int, ...] | None:
-        """Return which option each slot takes in the derivation that is `text`, None where none is."""
+        """Return which option each slot takes in the derivation that is `text`, None where there is none."""
         found = self._match(text)
         if found is None:
             return None
@@ -71,7 +69,7 @@ class Matcher:
 
 
 class _Options(dict[str, int]):
-    """What a slot prints → its option; for options that hold groups, worked out and remembered when asked."""
+    """What a slot prints → its option; for options that hold groups, computed when first asked for."""
 
     def __init__(self, tree: Tree, slot: int) -> None:
         options = tree.children(slot)

@@ -1,24 +1,22 @@
-"""Does a text belong to a template, and as which derivation.
+"""Finds the lowest derivation of a tree that equals a text.
 
-What comes in: a tree and a text. What it leaves: the options that the lowest derivation with this text takes.
-The search tries options from the left and goes back where the text does not go on, so what it finds first is the
-lowest; it never reads on from the same node at the same offset twice, so time and memory grow with
-len(text) x nodes at worst, however ambiguous the template is, and end at a limit.
+The search tries options from the left and backtracks where the text differs, so what it finds first is the lowest.
+It never reads on from the same node at the same offset twice, so time and memory grow with len(text) x nodes at
+worst, however ambiguous the template is, up to a limit.
 """
 
-from tasks.spintax.errors import SpintaxError
 from tasks.spintax.nodes import GROUP, SEQUENCE
 from tasks.spintax.source import Source
 from tasks.spintax.tree import Tree
 
-MAX_PLACES = 1_000_000
-"""Places (a node at an offset) remembered before a search is given up: some 100 MB and a second or two."""
+MAX_POSITIONS = 1_000_000
+"""Positions (a node at an offset) remembered before a search is given up: some 100 MB and a second or two."""
 
 
 def find_options(tree: Tree, source: Source, text: str) -> list[int] | None:
     """Return the options (as nodes, in reading order) of the lowest derivation that equals `text`, or None.
 
-    SpintaxError `too-many` where that takes more than `MAX_PLACES` places.
+    SpintaxError `too-many` where that takes more than `MAX_POSITIONS` positions.
     """
     search = _Search(tree, text)
     untried = search.untried
@@ -28,14 +26,10 @@ def find_options(tree: Tree, source: Source, text: str) -> list[int] | None:
         search.taken.append(option)
         if search.read_from(option, offset):
             return search.taken[1:]  # less the whole
-        if len(search.seen) > MAX_PLACES:
-            raise _give_up(source)
+        if len(search.seen) > MAX_POSITIONS:
+            message = f"finding this text takes more than {MAX_POSITIONS:,} steps, as many options are alike"
+            raise source.error("too-many", message, "ask about a shorter text, or make fewer options optional", 0)
     return None
-
-
-def _give_up(source: Source) -> SpintaxError:
-    message = f"telling whether this text is a variant takes more than {MAX_PLACES:,} steps, as options are alike"
-    return source.error("too-many", message, "ask about a shorter text, or make fewer options optional", 0)
 
 
 class _Search:
@@ -49,7 +43,7 @@ class _Search:
         self.untried = [(0, 0, 0)]  # an option, the offset at which it begins, how many options are taken before it
 
     def read_from(self, node: int, offset: int) -> bool:
-        """Read from a node to the end, taking first options; tell whether text and template end together."""
+        """Read from a node to the end, taking first options; return whether text and template end together."""
         tree, text, width = self.tree, self.text, len(self.text) + 1
         kinds, texts, stops, follow = tree.kinds, tree.texts, tree.stops, tree.follow
         while True:
@@ -67,10 +61,10 @@ class _Search:
             if node == tree.end:
                 return offset == len(text)
             if self.untried:  # else nothing can come here again
-                place = node * width + offset
-                if place in self.seen:
+                position = node * width + offset
+                if position in self.seen:
                     return False
-                self.seen.add(place)
+                self.seen.add(position)
 
     def _take_first(self, group: int, offset: int) -> int:
         first = group + 1

@@ -1,9 +1,8 @@
-"""The nodes of a template as the parser leaves them: flat columns, in reading order.
+"""The nodes of a template as flat columns in reading order, and the count of derivations of each node.
 
-What comes in: nodes, one after the other. A parent stands before its children, node 0 is the whole, and a child's
-number is its parent's plus one or the `stop` of the child before it.
-What it leaves: the columns, and the count of derivations of each node. A column is an array of 4-byte numbers where
-that is possible: a template of a million groups takes some 100 MB.
+A parent comes before its children, node 0 is the whole template, and a child's number is its parent's plus one or the
+`stop` of the child before it. A column is an array of 4-byte numbers where that is possible: a template of a million
+groups takes some 100 MB.
 """
 
 from array import array
@@ -25,7 +24,7 @@ _SMALL = 1 << 64
 
 
 class Nodes:
-    """What the parser knows: `begins` and `ends` are offsets into the source, a group's include its braces.
+    """The columns: `begins` and `ends` are offsets into the source, a group's include its braces.
 
     `stops` are one past the last node of each subtree, `texts` what a text prints ("" for other nodes).
     """
@@ -48,7 +47,7 @@ class Nodes:
         return len(self.kinds) - 1
 
     def add_text(self, parent: int, begin: int, text: str) -> None:
-        """Append a text, which ends where it is written."""
+        """Append a text, whose source is as long as it is."""
         node = self.add(TEXT, parent, begin, text)
         self.ends[node] = begin + len(text)
         self.stops[node] = node + 1
@@ -60,7 +59,7 @@ class Nodes:
         return []
 
     def finish(self, outside: list[str], end: int) -> "Nodes":
-        """Append the last text, close the whole, give back the room that is not used, and return all nodes."""
+        """Append the last text, close node 0, free unused memory, and return all nodes."""
         if outside:
             self.add_outside(outside, end)
         self.ends[0], self.stops[0] = end, len(self.kinds)
@@ -84,7 +83,7 @@ def count_derivations(nodes: Nodes, source: Source) -> list[int]:
                 raise _too_many(nodes, counts, node, source)
             spent, last = spent + count.bit_length() // 8, count
             if spent > MAX_COUNT_BYTES:
-                message = "counting what the groups inside this one hold takes more than 100 MB"
+                message = "counting the derivations of the groups inside this one takes more than 100 MB"
                 hint = "nest fewer groups around it, or split it into several templates"
                 raise source.error("too-many", message, hint, nodes.begins[node])
         before = counts[parent]

@@ -1,12 +1,10 @@
 r"""Reads spintax into a tree in one pass, without recursion.
 
-    template = sequence                       ; a '|' out here is literal
-    sequence = { text | escape | group }
-    group    = "{" option { "|" option } "}"  ; exactly one is chosen
-    option   = sequence                       ; may be empty; white space and newlines verbatim
-    escape   = "\" ( "\" | "{" | "|" | "}" )  ; any other backslash is literal
-
-What comes in: a source. What it leaves: its tree, or a SpintaxError at the brace that is wrong.
+template = sequence                       ; a '|' out here is literal
+sequence = { text | escape | group }
+group    = "{" option { "|" option } "}"  ; exactly one is chosen
+option   = sequence                       ; may be empty; white space and newlines verbatim
+escape   = "\" ( "\" | "{" | "|" | "}" )  ; any other backslash is literal
 """
 
 import re
@@ -17,7 +15,7 @@ from tasks.spintax.source import Source
 from tasks.spintax.tree import Tree
 
 MAX_DEPTH = 100_000
-"""Groups may stand inside one another this deep."""
+"""Groups may be nested this deep."""
 
 _PIECE = re.compile(r"[{|}]|(?:[^{|}\\]+|\\[\\{|}]?)++")
 _ESCAPE = re.compile(r"\\([\\{|}])")
@@ -36,12 +34,12 @@ def parse(source: Source) -> Tree:
 
 
 def _read(source: Source) -> Nodes:
-    """Make the nodes in one loop with few calls: a template can have millions. Texts are as written."""
+    """Make the nodes in one loop with few calls: a template can have millions. Texts are not unescaped."""
     pieces = _PIECE.findall(source.text)
     nodes = Nodes(2 * pieces.count("{") + len(pieces) + 2)
     add, begins, ends, stops = nodes.add, nodes.begins, nodes.ends, nodes.stops
-    open_nodes = [add(SEQUENCE, 0, 0)]  # the whole, then groups and options in turn
-    outside: list[str] = []  # text out here is gathered, as a '|' in it is text too
+    open_nodes = [add(SEQUENCE, 0, 0)]  # node 0, then groups and options in turn
+    outside: list[str] = []  # text outside all groups is joined, as a '|' in it is text too
     position = 0
     for piece in pieces:
         if piece == "{":
@@ -72,7 +70,7 @@ def _read(source: Source) -> Nodes:
 
 
 def _too_deep(source: Source, offset: int) -> SpintaxError:
-    message = f"more than {MAX_DEPTH:,} groups stand inside one another here"
+    message = f"more than {MAX_DEPTH:,} groups are nested here"
     return source.error("too-deep", message, r"close some, or write \{ for a literal '{'", offset)
 
 

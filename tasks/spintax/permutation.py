@@ -1,13 +1,12 @@
 """A seeded order of the numbers below `count`, one at a time, without holding them.
 
-What comes in: a count of any size and a seed. What it leaves: the numbers 0 … count - 1, each once, in an order
-that depends on count and seed only: not on the version of Python or NumPy, nor on how many are taken.
+The order depends on count and seed only: not on the version of Python or NumPy, nor on how many are taken.
 
 Up to 2^16 the numbers are sorted by a keyed digest (blake2b). Above, number i of the order is a Feistel network's
-image of i: ten rounds over the bits of count - 1, split in two, with cycle walking (what falls outside goes through
-once more; on average less than twice). Rounds mix up to 64 bits with the finaliser of SplitMix64 (Steele, Lea and
-Flood, "Fast splittable pseudorandom number generators", 2014), which NumPy can do too; wider halves use SHAKE-256.
-This is for fair samples, not for secrets.
+image of i: ten rounds over the bits of count - 1, split in two, with cycle walking (numbers from `count` on go through
+the network again; on average less than twice). Rounds mix up to 64 bits with the finaliser of SplitMix64 (Steele, Lea
+and Flood, "Fast splittable pseudorandom number generators", 2014), which NumPy can compute too; wider halves use
+SHAKE-256. The order is for fair samples, not for secrets.
 """
 
 import hashlib
@@ -47,12 +46,12 @@ def _by_digest(count: int, seed: int) -> list[int]:
 
 
 def seed_key(count: int, seed: int) -> bytes:
-    """Return the 32 bytes that stand for count and seed."""
+    """Return 32 bytes that depend on count and seed."""
     return hashlib.blake2b(f"{count}:{seed}".encode(), digest_size=32, person=b"spintax-draw").digest()
 
 
 class Network:
-    """The bijection of range(count) for a count above 2^16; public parts are what the NumPy path repeats."""
+    """The bijection of range(count) for a count above 2^16; the NumPy path uses the public attributes."""
 
     def __init__(self, count: int, seed: int) -> None:
         key = seed_key(count, seed)

@@ -1,6 +1,5 @@
 """Reads templates from files and from typed text.
 
-What comes in: a path, or text. What it leaves: templates whose names and lines point into what was read.
 In a template file (any suffix but .md and .markdown) each line is a template; a newline inside braces belongs to
 the option, blank lines are skipped, and neither a byte order mark nor the end of the last line is text.
 In Markdown only the blocks fenced with ```spintax or '''spintax are read, each as a template file would be.
@@ -37,7 +36,7 @@ def read_templates(path: str | Path) -> list[Template]:
         )
     templates = [template for block in blocks for template in _split(block, str(path))]
     if not templates:
-        raise InputError(f"{path}: there is no template, only blank lines; write one template a line, as {{a|b}} c")
+        raise InputError(f"{path}: there is no template, only blank lines; write one template per line, as {{a|b}} c")
     return templates
 
 
@@ -45,7 +44,7 @@ def parse_templates(text: str, name: str = "template") -> list[Template]:
     """Return the templates in `text`, read as a template file's; errors as read_templates."""
     templates = list(_split(_Block(text.removeprefix("\ufeff").replace("\r\n", "\n"), 1, 1), name))
     if not templates:
-        raise InputError(f"{name}: there is no template, only blank lines; write one template a line, as {{a|b}} c")
+        raise InputError(f"{name}: there is no template, only blank lines; write one template per line, as {{a|b}} c")
     return templates
 
 
@@ -105,7 +104,7 @@ def _line_ends(text: str) -> Iterator[int]:
 
 
 def _fenced(text: str, name: str) -> Iterator[_Block]:
-    """Yield the insides of spintax fences, less the fence's own indentation; other fenced blocks are passed over."""
+    """Yield the insides of spintax fences, less the fence's own indentation; other fenced blocks are skipped."""
     lines = text.split("\n")
     number = 0
     while number < len(lines):

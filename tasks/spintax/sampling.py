@@ -1,15 +1,11 @@
-"""Draws distinct derivations in a seeded order.
+"""Draws distinct derivations in a seeded order, every one equally likely.
 
-What comes in: trees, a seed, how many are likely to be taken. What it leaves: texts, each derivation once, every one
-equally likely, whichever tree it is of, in an order that depends on the counts and the seed only.
 Neighbouring slots are fused into tables of some thousand texts, so that a derivation is a few look-ups. From a
-few thousand draws on, and for counts up to 2^128, NumPy works out the numbers in chunks; the texts are the same.
+few thousand draws on, and for counts up to 2^128, NumPy computes the numbers in chunks; the texts are the same.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from tasks.spintax.permutation import MULTIPLIERS, ROUNDS, SORT_LIMIT, Network, permute
@@ -31,50 +27,27 @@ _TABLE = 4096
 _TABLE_CHARS = 1_000_000
 
 
-def draw_texts(trees: Sequence[Tree], seed: int, expected: int) -> Iterator[str]:
-    """Yield all derivations of these trees, as texts, in the order of `seed`.
+def draw_texts(tree: Tree, seed: int, expected: int) -> Iterator[str]:
+    """Yield all derivations, as texts, in the order of `seed`, which depends on their number and the seed only.
 
-    `expected` decides how they are worked out, never what they are.
+    `expected` (how many are likely to be taken) decides how they are computed, never what they are.
     """
-    total = sum(tree.counts[0] for tree in trees)
+    total = tree.counts[0]
+    tables = make_tables(tree) if expected >= TABLES_FROM else None
+    text_at = tree.text_at if tables is None else partial(look_up, tables)
     if expected < NUMPY_FROM or not SORT_LIMIT < total <= 1 << 128:
-        return map(_reader(trees, expected), permute(total, seed))
+        return map(text_at, permute(total, seed))
     network = Network(total, seed)
-    tables = make_tables(trees[0]) if len(trees) == 1 else None
-    if tables is not None:
-        return draw_chunks(tables, network, total)
-    return map(_reader(trees, expected), _draw_indices(network))
+    return map(text_at, _draw_indices(network)) if tables is None else draw_chunks(tables, network, total)
 
 
-def _reader(trees: Sequence[Tree], expected: int) -> Callable[[int], str]:
-    """Return what turns an index into the text; it makes the tables of a tree when that is first drawn from."""
-    if len(trees) == 1:
-        return _reader_of(trees[0], expected, 1)
-    starts = [0, *accumulate(tree.counts[0] for tree in trees[:-1])]
-    readers: dict[int, Callable[[int], str]] = {}
-
-    def read(index: int) -> str:
-        number = bisect_right(starts, index) - 1
-        if number not in readers:
-            readers[number] = _reader_of(trees[number], expected, len(trees))
-        return readers[number](index - starts[number])
-
-    return read
-
-
-def _reader_of(tree: Tree, expected: int, trees: int) -> Callable[[int], str]:
-    tables = make_tables(tree, trees) if expected >= TABLES_FROM * trees else None
-    return tree.text_at if tables is None else partial(look_up, tables)
-
-
-def make_tables(tree: Tree, trees: int = 1) -> list[list[str]] | None:
+def make_tables(tree: Tree) -> list[list[str]] | None:
     """Return the template as a row of lists of texts, one entry of each making a derivation; None if too large.
 
-    A list has at most a few thousand entries, unless it is one group of plain options; less where it is one of many
-    `trees`.
+    A list has at most a few thousand entries, unless it is one group of plain options.
     """
     texts = tree.texts
-    limit = max(16, min(_TABLE // trees, _TABLE_CHARS // (tree.longest([len(text) for text in texts]) + 1)))
+    limit = max(16, min(_TABLE, _TABLE_CHARS // (tree.longest([len(text) for text in texts]) + 1)))
     tables: list[list[str]] = [[""]]
     for item in reversed(tree.children(0)):
         count = tree.counts[item]
@@ -149,7 +122,7 @@ def _pass(network: Network, left: "Words", right: "Words") -> tuple["Words", "Wo
 
 
 def _mix(words: "Words", key: int) -> "Words":
-    """Do as permutation._mix: NumPy's arrays of uint64 wrap at 2^64."""
+    """Compute permutation._mix with NumPy: its arrays of uint64 wrap at 2^64."""
     import numpy as np
 
     words = words + np.uint64(key)

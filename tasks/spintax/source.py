@@ -1,19 +1,15 @@
-r"""The text of one template and where it stands: turns offsets into lines and columns.
-
-What comes in: the text, the name of what it was read from, the line and column of its first character.
-What it leaves: positions, and errors and warnings that carry them. Only "\n" ends a line.
-"""
+r"""The text of one template with its location: turns offsets into lines and columns. Only "\n" ends a line."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 
-from tasks.spintax.errors import Place, SpintaxError, SpintaxWarning
+from tasks.spintax.errors import Location, SpintaxError, SpintaxWarning
 
 
 @dataclass(frozen=True)
 class Source:
-    """A template's text with its place; `column` is the column at which each of its lines begins."""
+    """A template's text with its location; `column` is the column at which each of its lines begins."""
 
     text: str
     name: str = "template"
@@ -33,8 +29,8 @@ class Source:
         """Return, not raise, the error for the code point at `offset`."""
         row, begin = self._row(offset)
         end = self._newlines[row] if row < len(self._newlines) else len(self.text)
-        place = Place(self.name, *self.position(offset), self.text[begin:end], offset - begin)
-        return SpintaxError(code, message, hint, place)
+        location = Location(self.name, *self.position(offset), self.text[begin:end], offset - begin)
+        return SpintaxError(code, message, hint, location)
 
     def warning(self, code: str, message: str, offset: int) -> SpintaxWarning:
         """Return the warning for the code point at `offset`."""

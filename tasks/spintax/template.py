@@ -1,8 +1,6 @@
-"""The template: what the rest of the project holds in its hand.
+"""The template: its counts, its derivations by index, in order or drawn at random, and the index of a text.
 
-What comes in: spintax text. What it leaves: its counts, its derivations by index, in order or drawn at random, and
-the way back from a text to its index. Derivations are ordered as by itertools.product: the right-most group varies
-fastest.
+Derivations are ordered as by itertools.product: the right-most group varies fastest.
 """
 
 from bisect import bisect_left
@@ -14,14 +12,14 @@ from typing import BinaryIO, Self
 
 from tasks.errors import InputError
 from tasks.spintax.distinct import count_distinct
-from tasks.spintax.enumeration import MAX_LINES, iterate, refuse_newlines, write_all
+from tasks.spintax.enumeration import check_newlines, iterate, write_all
 from tasks.spintax.errors import SpintaxWarning
-from tasks.spintax.lint import advise
+from tasks.spintax.lint import lint
 from tasks.spintax.matching import Matcher, fits
 from tasks.spintax.membership import find_options
 from tasks.spintax.nodes import GROUP
 from tasks.spintax.parsing import parse
-from tasks.spintax.sampling_without_replacement import draw_unrepeated, refuse_unknown
+from tasks.spintax.sampling_without_replacement import sample_without_replacement
 from tasks.spintax.source import Source
 from tasks.spintax.tree import Tree
 
@@ -39,7 +37,7 @@ class Template:
 
     @classmethod
     def parse(cls, text: str, name: str = "template", line: int = 1) -> Self:
-        r"""Parse exactly `text` (nothing is trimmed, "\r" stays); `name` and `line` are where errors point to.
+        r"""Parse exactly `text` (nothing is trimmed, "\r" stays); errors name `name` and count lines from `line`.
 
         Raises SpintaxError `unclosed`, `unexpected-close`, `too-deep` (100,000 levels), `too-many`
         (10^4000 derivations, or 100 MB to count them) or `not-unicode` (a lone surrogate). Never recurses.
@@ -48,7 +46,7 @@ class Template:
 
     @classmethod
     def from_source(cls, source: Source) -> Self:
-        """Parse a text that stands at a place; see `parse`."""
+        """Parse the text of a source; see `parse`."""
         return cls(source, parse(source))
 
     @property
@@ -72,11 +70,6 @@ class Template:
         return self._tree
 
     @property
-    def source(self) -> Source:
-        """The text with its place, for the modules of this package."""
-        return self._source
-
-    @property
     def count(self) -> int:
         """The number of derivations, exact."""
         return self._tree.counts[0]
@@ -89,7 +82,7 @@ class Template:
     @cached_property
     def warnings(self) -> tuple[SpintaxWarning, ...]:
         """What is legal and seldom meant, in reading order; computes `distinct`."""
-        return advise(self._source, self._tree, self.distinct)
+        return lint(self._source, self._tree, self.distinct)
 
     @cached_property
     def slots(self) -> tuple[tuple[str, ...], ...]:
@@ -122,7 +115,7 @@ class Template:
         return tuple(tree.choose(child, digit)[0] for child, digit in digits if tree.kinds[child] == GROUP)
 
     def choices_of(self, text: str) -> tuple[int, ...] | None:
-        """Return which option of each slot the lowest derivation that is `text` takes, None where none is.
+        """Return which option of each slot the lowest derivation that is `text` takes, None where there is none.
 
         As choices(index_of(text)); a few microseconds, after the first call, for a template of common size in which
         `distinct` equals `count`.
@@ -147,7 +140,7 @@ class Template:
         given = as_index(index)
         resolved = given + self.count if given < 0 else given
         if not 0 <= resolved < self.count:
-            raise IndexError(f"the template has {self.count:,} derivations, so there is no index {given:,}")
+            raise IndexError(f"there are {self.count:,} derivations, so there is no index {given:,}")
         return resolved
 
     def __iter__(self) -> Iterator[str]:
@@ -157,28 +150,28 @@ class Template:
     def draw(self, n: int, seed: int) -> Iterator[str]:
         """Yield `n` distinct variants, all of them where there are fewer; no text twice.
 
-        It is the derivations in the seed's order, every one as likely as any other, less what came before as a text.
-        After 10,000 repetitions in a row (fewer for over 1,000 nodes) it goes on with the sorted list of distinct
-        variants in the seed's order. draw(n, seed) begins draw(n + 1, seed), in every version of Python and NumPy.
-        Memory does not grow with n where `distinct` equals `count`, else by some 100 bytes a variant.
-        InputError at once where n is negative; SpintaxError `too-many`, when it is met, where so many repetitions
+        Derivations come in the seed's order, every one as likely as any other, without the texts that came before.
+        After 10,000 repetitions in a row (fewer for over 1,000 nodes) the rest is taken from the sorted list of
+        distinct variants, in the seed's order. draw(n, seed) begins draw(n + 1, seed), in every version of Python and
+        NumPy. Memory does not grow with n where `distinct` equals `count`, else by some 100 bytes per variant.
+        InputError at once where n is negative; SpintaxError `too-many`, when it is reached, where so many repetitions
         come and `distinct` is None.
         """
         if n < 0:
             raise InputError(f"cannot draw {n:,} variants; ask for 0 or more")
-        return draw_unrepeated([self._tree], n, seed, lambda: self.distinct, refuse_unknown(self._source))
+        return sample_without_replacement(self._tree, self._source, n, seed, lambda: self.distinct)
 
-    def enumerate_to(self, file: BinaryIO, limit: int = MAX_LINES) -> int:
+    def enumerate_to(self, file: BinaryIO) -> int:
         """Write every derivation in order as a line of UTF-8 and return how many.
 
         Raises SpintaxError, before writing anything, `newline-in-line-output` where an option holds a line break
-        and `too-many` above `limit` lines.
+        and `too-many` above 1,000,000,000 lines.
         """
-        return write_all(self._tree, self._source, file, limit)
+        return write_all(self._tree, self._source, file)
 
     def check_single_line(self) -> None:
         """Raise SpintaxError `newline-in-line-output` where a variant would take more than one line of a file."""
-        refuse_newlines(self._tree, self._source)
+        check_newlines(self._tree, self._source)
 
     def contains(self, text: str) -> bool:
         """Return whether `text` is a variant of this template; also `text in template`; errors as index_of."""

@@ -1,8 +1,6 @@
 """A parsed template: no operation on it recurses, so no depth of braces can overflow.
 
-What comes in: the parser's nodes in reading order.
-What it leaves: for each node its count of derivations, and its `follow`, the node read after it, or `end`. As every
-step goes to a higher number, one loop over the nodes computes each column, and it is computed when first asked for.
+As every step of a reading goes to a higher node number, one loop over the nodes computes each column.
 """
 
 from array import array
@@ -71,7 +69,7 @@ class Tree:
 
     @cached_property
     def cores(self) -> "array[int]":
-        """For each node the node in it at which its derivations part; what stands around it all of them share."""
+        """For each node the node in it at which its derivations differ first; they share the text around it."""
         cores = array("I", range(self.end))
         counts, parents = self.counts, self.parents
         for node in range(self.end - 1, 0, -1):
@@ -166,8 +164,8 @@ class Tree:
     def expand(self, node: int, texts: list[AnyStr]) -> list[AnyStr]:
         """Return every derivation of one node in order; `texts` holds what each node prints itself.
 
-        Work is done only where readings part: however many braces stand around an alternative, its texts are copied
-        once for all of them.
+        Work is done only where derivations differ: however many braces are around an alternative, its texts are
+        copied once for all of them.
         """
         made: dict[int, list[AnyStr]] = {}  # core → its derivations
         counts, cores, stops, empty = self.counts, self.cores, self.stops, texts[0][:0]
@@ -189,7 +187,7 @@ class Tree:
 
 
 def fuse(columns: list[list[AnyStr]], tail: list[AnyStr]) -> list[AnyStr]:
-    """Return every concatenation of one entry a column and one of `tail`, the right-most varying fastest.
+    """Return every concatenation of one entry per column and one of `tail`, the right-most varying fastest.
 
     Columns of one entry are first joined, so a long run of them costs one copy of the list.
     """

@@ -1,9 +1,8 @@
-"""Shows a file again whenever what is saved in it changes, until Ctrl-C.
+"""Calls a function again whenever the content of a file changes, until Ctrl-C.
 
-What comes in: a path, and what shows the file. What it leaves: the showing, once at the start and once a change.
-The file is looked at five times a second. Editors save in several ways: by writing in place, by emptying the file first
-or by moving another over it. So it is shown when its content has changed and stood still for one look, and while there
-is no file, or an empty one, a moment is waited for it to come back.
+The file is checked five times per second. Editors save in several ways: by writing in place, by emptying the file first
+or by moving another over it. So a change counts when it is the same at two checks, and a file that is missing or empty
+is given a second to come back.
 """
 
 import sys
@@ -16,51 +15,51 @@ from typing import NoReturn
 from tasks.errors import InputError
 
 INTERVAL_S = 0.2
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
-PATIENT_LOOKS = 5
-"""Looks for which a file that is gone or empty is taken to be in the middle of a save."""
+PATIENT_CHECKS = 5
+"""Checks for which a file that is missing or empty is taken to be in the middle of a save."""
 
 _CLEAR = "\033[2J\033[3J\033[H"
 
-Look = tuple[int, int, int] | None
-"""What a save changes: modification time, size and number of the file; None: there is none."""
+State = tuple[int, int, int] | None
+"""What a save changes: modification time, size and inode of the file; None: there is no file."""
 
 
 def watch(path: str, show: Callable[[], None]) -> NoReturn:
     """Call `show` now and after each change, for ever; InputError where `path` is not a file.
 
-    `show` is called too when the file is gone for a second, so that it can say so. A terminal is cleared before.
+    `show` is also called when the file is missing for a second, so that it can report it. A terminal is cleared before.
     """
     file = Path(path)
     if path == "-" or not _is_file(file):
         raise InputError(f"'{path[:80]}': there is no such file to watch; give the path of a template or Markdown file")
     shown: bytes | None = b"never"
     while True:
-        look, digest = _settled(file)
+        state, digest = _settled(file)
         if digest != shown:
             if sys.stdout.isatty():
                 sys.stdout.write(_CLEAR)
                 sys.stdout.flush()
             show()
             shown = digest
-        while _look(file) == look:
+        while _state(file) == state:
             time.sleep(INTERVAL_S)
 
 
-def _settled(file: Path) -> tuple[Look, bytes | None]:
-    """Wait until the file stands still, and return its look and the digest of its content, None where it is gone."""
+def _settled(file: Path) -> tuple[State, bytes | None]:
+    """Wait until the file no longer changes; return its state and its content's digest, None where it is missing."""
     missing = 0
     while True:
-        look = _look(file)
+        state = _state(file)
         time.sleep(INTERVAL_S / 4)
-        gone = look is None or not look[1]
+        gone = state is None or not state[1]
         missing += gone
-        if look == _look(file) and (not gone or missing > PATIENT_LOOKS * 4):
-            return look, _digest(file)
+        if state == _state(file) and (not gone or missing > PATIENT_CHECKS * 4):
+            return state, _digest(file)
 
 
-def _look(file: Path) -> Look:
+def _state(file: Path) -> State:
     try:
         found = file.stat()
     except OSError:

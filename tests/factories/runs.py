@@ -10,11 +10,11 @@ from tasks.evaluation.models.gate import Gate, Guards
 from tasks.evaluation.models.prompts import choose_prompts
 from tasks.evaluation.models.run_figures import Contender, Role, RunFigures, measure_models
 from tasks.evaluation.reports.html import ReportData
-from tasks.spintax import Template, draw_from, read_templates
+from tasks.spintax import Template, join_templates, read_templates
 from tests.evaluation.corpus.test_report import SEED, seed_report
 
 TEMPLATES = read_templates(SEED)
-DOCUMENTS = list(draw_from(TEMPLATES, 300, seed=0))
+DOCUMENTS = list(join_templates(TEMPLATES).draw(300, seed=0))
 TRAIN, HELD_OUT = DOCUMENTS[:280], DOCUMENTS[280:]
 CHAMPION = "f110446b38620645f264dc076010001c79c6724442ae0552275f6b199a636d43"
 FLOOR = 10.79

@@ -130,7 +130,7 @@ for text in (hard, "{|a|b}" * 2000):
     assert "fewer-distinct" not in {warning.code for warning in template.warnings}
     assert len(list(template.draw(3, 0))) == 3
 import tasks.spintax.membership
-tasks.spintax.membership.MAX_PLACES = 50_000
+tasks.spintax.membership.MAX_POSITIONS = 50_000
 assert code_of(Template.parse("{|a}" * 1500).contains, "a" * 1499 + "b") == "too-many"
 """
     )

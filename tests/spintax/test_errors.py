@@ -103,15 +103,16 @@ def test_variants_of_two_lines_are_not_written_one_a_line(text: str, line: int, 
         template.check_single_line()
 
 
-def test_too_many_lines_are_refused_before_writing() -> None:
+def test_too_many_lines_are_refused_before_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.BytesIO()
+    with pytest.raises(SpintaxError, match="at most 1,000,000,000 are written"):
+        Template.parse("{a|b}" * 30).enumerate_to(file)
+    monkeypatch.setattr("tasks.spintax.enumeration.MAX_LINES", 2)
     with pytest.raises(SpintaxError) as raised:
-        Template.parse("{a|b|c}").enumerate_to(file, limit=2)
+        Template.parse("{a|b|c}").enumerate_to(file)
     assert raised.value.code == "too-many"
     assert file.getvalue() == b""
-    assert Template.parse("{a|b|c}").enumerate_to(file, limit=3) == 3
-    with pytest.raises(SpintaxError, match="at most"):
-        Template.parse("{a|b}" * 30).enumerate_to(file)
+    assert Template.parse("{a|b}").enumerate_to(file) == 2
 
 
 def _found(text: str) -> list[tuple[str, int]]:

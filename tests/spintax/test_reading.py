@@ -181,7 +181,11 @@ def test_command_spins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_command_checks_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _run(monkeypatch, "{a|b} c", "--check", "b c") == (0, "template:1: yes, derivation 1\n", "")
     assert _run(monkeypatch, "{a|b\n} c", "--check", "b\r\n c")[0] == 0
-    assert _run(monkeypatch, "{a|b} c", "--check", "b  c") == (1, "no, no template gives this sentence\n", "")
+    assert _run(monkeypatch, "{a|b} c", "--check", "b  c") == (
+        1,
+        "no, this sentence is not a variant of any template\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize(

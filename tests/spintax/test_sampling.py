@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import InputError
-from tasks.spintax import SpintaxError, Template, count_distinct_of, draw_from, parse_templates
-from tasks.spintax.collection import pick
+from tasks.spintax import SpintaxError, Template, count_distinct, join_templates, parse_templates
 from tasks.spintax.permutation import Network, permute
 from tasks.spintax.sampling import _divide, draw_chunks, draw_texts, look_up, make_tables
 
@@ -83,7 +82,7 @@ def test_negative_draw_is_refused_at_once() -> None:
     with pytest.raises(InputError, match="-1 variants"):
         CHEESE.draw(-1, 0)
     with pytest.raises(InputError, match="-1 variants"):
-        draw_from([CHEESE, HUGE], -1, 0)
+        join_templates([CHEESE, HUGE]).draw(-1, 0)
 
 
 def test_seeds_differ() -> None:
@@ -137,7 +136,7 @@ def test_tables_give_what_the_tree_gives() -> None:
 def test_template_of_large_nested_groups_is_drawn_without_tables() -> None:
     template = Template.parse("{" + "{a|b}" * 20 + "|" + "{c|d}" * 20 + "}")
     assert make_tables(template._tree) is None
-    drawn = list(islice(draw_texts([template._tree], 1, expected=6000), 6000))
+    drawn = list(islice(draw_texts(template._tree, 1, expected=6000), 6000))
     assert len(set(drawn)) == 6000
     assert all(text in template for text in drawn[:50])
     assert 2700 < sum(text[0] in "ab" for text in drawn) < 3300
@@ -175,15 +174,16 @@ def test_huge_templates_are_drawn_fast() -> None:
 
 def test_several_templates_are_drawn_as_one() -> None:
     templates = parse_templates("{a|b}\n{c|d|e}\n\nf\n")
-    drawn = list(draw_from(templates, 10, 3))
+    joined = join_templates(templates)
+    drawn = list(joined.draw(10, 3))
     assert sorted(drawn) == list("abcdef")
-    assert drawn[:4] == list(draw_from(templates, 4, 3))
-    assert list(draw_from(templates[:1], 2, 3)) == list(templates[0].draw(2, 3))
-    assert [pick(templates, index) for index in (0, 1, 2, 5, -1, -6)] == list("abcffa")
+    assert drawn[:4] == list(joined.draw(4, 3))
+    assert join_templates(templates[:1]) == templates[0]
+    assert [joined[index] for index in (0, 1, 2, 5, -1, -6)] == list("abcffa")
     with pytest.raises(IndexError, match="6 derivations"):
-        pick(templates, 6)
+        joined[6]
     with pytest.raises(InputError, match="no template"):
-        draw_from([], 1, 0)
+        join_templates([])
 
 
 def test_a_text_of_two_derivations_is_drawn_first_twice_as_often() -> None:
@@ -203,8 +203,8 @@ def test_draw_finds_the_variants_that_derivations_would_never_come_to() -> None:
     for number in (1, 25, 64):
         assert list(bomb.draw(number, 5)) == everything[:number]
     both = [bomb, Template.parse("{|a|b}")]
-    assert count_distinct_of(both) == 66
-    assert sorted(draw_from(both, 10**30, 5)) == sorted([*everything, "b"])
+    assert count_distinct(both) == 66
+    assert sorted(join_templates(both).draw(10**30, 5)) == sorted([*everything, "b"])
 
 
 @pytest.mark.slow
@@ -213,7 +213,7 @@ def test_draw_is_refused_when_no_new_variant_can_be_found(monkeypatch: pytest.Mo
     monkeypatch.setattr("tasks.spintax.template.count_distinct", lambda tree: None)
     drawn = template.draw(65, 0)
     assert next(drawn) != next(drawn)
-    with pytest.raises(SpintaxError, match="repeats a variant") as raised:
+    with pytest.raises(SpintaxError, match="repeats a drawn variant") as raised:
         list(drawn)
     assert raised.value.code == "too-many"
 
@@ -234,8 +234,10 @@ def test_large_draws_of_ambiguous_templates_hold_every_variant_once() -> None:
 def test_several_large_templates_are_drawn_alike_at_every_size() -> None:
     templates = parse_templates(f"a{DIGITS * 5}\n{{b|c}}{DIGITS * 4}\n" + "{d|{e|f}}" * 3)
     total = sum(template.count for template in templates)
-    drawn = list(draw_from(templates, 10_000, 6))
-    assert drawn == [pick(templates, index) for index in islice(permute(total, 6), 10_000)]
+    every = [text for template in templates for text in template]
+    joined = join_templates(templates)
+    drawn = list(joined.draw(10_000, 6))
+    assert drawn == [every[index] for index in islice(permute(total, 6), 10_000)]
     for number in (3, 700, 4999, 5000):
-        assert list(draw_from(templates, number, 6)) == drawn[:number]
-    assert count_distinct_of(templates) == total
+        assert list(joined.draw(number, 6)) == drawn[:number]
+    assert count_distinct(templates) == total

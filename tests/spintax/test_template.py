@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.spintax import SpintaxError, Template, count_distinct_of, draw_from, read_templates
+from tasks.spintax import SpintaxError, Template, count_distinct, join_templates, read_templates
 from tasks.spintax.distinct import Variants
 from tasks.spintax.enumeration import _Blocks
 from tasks.spintax.permutation import permute
@@ -130,9 +130,9 @@ def test_several_templates_are_drawn_without_repetition(sequences: list[Sequence
     templates = [Template.parse(write(sequence)) for sequence in sequences]
     derivations = [text for sequence in sequences for text in expand(sequence)]
     once = list(dict.fromkeys(derivations[index] for index in permute(len(derivations), seed)))
-    assert count_distinct_of(templates) == len(once)
-    assert list(draw_from(templates, 5, seed)) == once[:5]
-    assert list(draw_from(templates, 10**6, seed)) == once
+    assert count_distinct(templates) == len(once)
+    assert list(join_templates(templates).draw(5, seed)) == once[:5]
+    assert list(join_templates(templates).draw(10**6, seed)) == once
 
 
 @pytest.fixture(scope="module")

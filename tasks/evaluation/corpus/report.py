@@ -22,7 +22,7 @@ from tasks.evaluation.corpus.floor import HeldOutSize, loss_floor, no_floor
 from tasks.evaluation.corpus.statistics import CorpusStatistics, collect_statistics
 from tasks.evaluation.corpus.text import report_markdown, report_text
 from tasks.evaluation.corpus.warnings import warn
-from tasks.spintax import Template, count_distinct_of
+from tasks.spintax import Template, count_distinct
 
 __all__ = [
     "CorpusReport",
@@ -88,7 +88,7 @@ def make_report(  # noqa: PLR0913 a corpus has that many aspects
     found = collect_statistics(train, evaluation, templates, split.held_out)
     if (found.train, found.evaluation) != (counts.train, counts.evaluation):
         raise ValueError(f"counted {counts}, but {found.train} documents and {found.evaluation} held out were read")
-    distinct = count_distinct_of(templates) if templates else None
+    distinct = count_distinct(templates) if templates else None
     report = CorpusReport(
         counts=counts,
         asked=asked,

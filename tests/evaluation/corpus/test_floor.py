@@ -4,12 +4,12 @@ import pytest
 
 from tasks.evaluation.corpus.figures import Floor
 from tasks.evaluation.corpus.floor import HeldOutSize, loss_floor, no_floor
-from tasks.spintax import Template, count_distinct_of
+from tasks.spintax import Template, count_distinct
 
 
 def floor(*templates: str, drawn: tuple[int, ...] = (10,), held_out: HeldOutSize | None = None) -> Floor:
     parsed = [Template.parse(text) for text in templates]
-    return loss_floor(parsed, drawn, count_distinct_of(parsed), mean_words=4.0, held_out=held_out)
+    return loss_floor(parsed, drawn, count_distinct(parsed), mean_words=4.0, held_out=held_out)
 
 
 def test_a_template_of_twelve_equally_likely_variants_has_ln_12() -> None:

@@ -8,7 +8,7 @@ from time import perf_counter
 import pytest
 
 from tasks.evaluation.corpus.report import CorpusReport, Counts, Source, Split, Tokens, make_report
-from tasks.spintax import Template, draw_from, read_templates
+from tasks.spintax import Template, join_templates, read_templates
 
 SEED = Path(__file__).parents[3] / "data" / "templates" / "cheese.spintax"
 SMALL = "{a|b} {c|d} {e|f|g} x"
@@ -75,7 +75,8 @@ def seed_report(documents: int, *, seed: int = 0, eval_share: float = 0.1) -> Co
     """The seed's template, split by line as the corpus stage does it: by digest."""
     templates = read_templates(SEED)
     drawn = sorted(
-        draw_from(templates, documents, seed), key=lambda text: blake2b(text.encode(), key=b"%d" % seed).digest()
+        join_templates(templates).draw(documents, seed),
+        key=lambda text: blake2b(text.encode(), key=b"%d" % seed).digest(),
     )
     cut = round(documents * eval_share)
     return report(drawn[cut:], drawn[:cut], *templates, asked=documents)
@@ -247,7 +248,7 @@ def test_templates_of_one_slot_or_none(text: str) -> None:
         ("documents that were drawn from a template and are variants of none: 1",
          lambda: report(["A"], ["a"], "{a|b}")),
         ("the loss floor is an upper bound: a template has several", lambda: report(["a"], ["b"], "{a|a|b}")),
-        ("template:1:4: the option 'a' stands 2 times", lambda: report(["a"], ["b"], "{a|a|b}")),
+        ("template:1:4: the option 'a' occurs 2 times", lambda: report(["a"], ["b"], "{a|a|b}")),
         ("2.0 % of the documents are longer than a block of 8 tokens", lambda: over_block(2)),
     ],
 )  # fmt: skip
