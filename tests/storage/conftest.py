@@ -1,9 +1,8 @@
-"""One real S3 server on loopback for all tests of this room; each test has its own prefix and no AWS settings."""
+"""One real S3 server on loopback for all tests of this folder; each test has its own prefix and no AWS settings."""
 
 import contextlib
 import dataclasses
 import os
-import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +14,13 @@ from tasks.storage import client, manifest
 from tasks.storage.client import connect_to_embedded
 from tasks.storage.embedded_server import LOCAL_BUCKET, Endpoint, embedded_store
 from tasks.storage.store import Store
-
-from .gate import Gate, gate_before
-from .seaweed import find_weed, seaweed
+from tests.storage.gate import Gate, gate_before
+from tests.storage.seaweed import find_weed, seaweed
 
 
 @pytest.fixture(autouse=True)
 def no_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the person who runs the tests is read, and no credentials are looked for on the network."""
+    """The AWS settings of the user are not read, and no credentials are requested on the network."""
     for variable in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(variable)
     monkeypatch.delenv("SPINNERET_ALLOW_HTTP", raising=False)
@@ -52,7 +50,7 @@ def seaweed_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpo
 
 @contextlib.contextmanager
 def connected(endpoint: Endpoint, prefix: str | None = None) -> Iterator[Store]:
-    """A store with a client of its own, below a prefix of its own unless one is given."""
+    """A store with its own client, and its own prefix unless one is given."""
     prefix = prefix or f"test-{uuid.uuid4().hex[:8]}"
     with contextlib.closing(connect_to_embedded(endpoint)) as connection:
         yield Store(connection, LOCAL_BUCKET, prefix, f"s3://{LOCAL_BUCKET}/{prefix}")
@@ -66,7 +64,7 @@ def store(endpoint: Endpoint) -> Iterator[Store]:
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the attempts of a client, for tests in which many fail."""
+    """Shortens the pauses between the attempts of a client, for tests in which many fail."""
     monkeypatch.setattr(client, "_PAUSE_S", 0.001)
 
 
@@ -75,13 +73,13 @@ SMALL_PART = 5 * 2**20
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The smallest parts that S3 allows: for many uploads in parts."""
+    """Uses the smallest parts that S3 allows, for many uploads in parts."""
     monkeypatch.setattr(manifest, "MIN_PART", SMALL_PART)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One place in a store, by two ways: through a gate that spoils things, and directly, with two connections."""
+    """One prefix of a store, through a Gate with faults, and directly with two connections."""
 
     endpoint: Endpoint
     gate: Gate
@@ -107,7 +105,7 @@ def each_endpoint(request: pytest.FixtureRequest) -> Endpoint:
 
 @pytest.fixture(scope="session")
 def whole_line(each_endpoint: Endpoint) -> Iterator[Line]:
-    """For many tests: to make clients takes a while."""
+    """Shared by many tests: clients take a while to create."""
     with (
         gate_before(each_endpoint.url) as gate,
         connected(dataclasses.replace(each_endpoint, url=gate.url)) as through,
@@ -131,13 +129,13 @@ def line(whole_line: Line) -> Iterator[Line]:
 
 @pytest.fixture
 def on_disk(store: Store, served_folder: Path) -> Path:
-    """Where the server keeps the objects of `store`."""
+    """The folder in which the server keeps the objects of `store`."""
     return served_folder / store.bucket / store.prefix
 
 
 @pytest.fixture
 def as_remote(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
-    """The server as boto3's own chain finds it."""
+    """Configures the server for boto3's own chain."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", endpoint.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", endpoint.secret_access_key)
@@ -153,9 +151,3 @@ def release(tmp_path: Path) -> Path:
     (folder / "config.json").write_text('{"layers": 2}')
     (folder / "samples" / "texts@1.txt").write_bytes(b"")
     return folder
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not collected yet does not."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return state.stdout.strip()[:1] not in ("", "Z")

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a store, for a Gate."""
+"""Faults between a client and a store, for a Gate."""
 
 import contextlib
 import dataclasses
@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .gate import Answer, Exchange, pass_on
+from tests.storage.gate import Answer, Exchange, pass_on
 
 ALWAYS = 10**9
 
 
 @dataclass
 class Fault:
-    """What `act` does to the first `times` requests by `method` for a key that ends with `key`; `hits` counts them.
+    """Handles the first `times` requests by `method` for a key that ends with `key` by `act`; `hits` counts them.
 
     `query` is a parameter that the request must have, such as partNumber, or must not have, such as -partNumber.
     """
@@ -39,16 +39,16 @@ class Fault:
             return True
 
     def lasting(self) -> "Fault":
-        """The same at each request."""
+        """The same fault at every request."""
         return dataclasses.replace(self, times=ALWAYS)
 
 
 def refused(status: int, code: str) -> Callable[[Exchange], None]:
-    """The store does nothing and says so."""
+    """The store refuses the request."""
 
     def act(exchange: Exchange) -> None:
         exchange.receive()
-        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told</Message></Error>".encode()
+        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>refused by a test</Message></Error>".encode()
         exchange.give(Answer(status, (("Content-Type", "application/xml"),), body))
 
     return act
@@ -63,13 +63,13 @@ def delayed(seconds: float) -> Callable[[Exchange], None]:
 
 
 def answer_lost(exchange: Exchange) -> None:
-    """The store does it and nobody hears of it."""
+    """The store handles the request, but its response is lost."""
     exchange.forward(exchange.receive())
     exchange.hang_up()
 
 
 def answer_replaced(exchange: Exchange) -> None:
-    """The store does it, but who stands in between says that something went wrong."""
+    """The store handles the request, but a proxy reports an error."""
     exchange.forward(exchange.receive())
     refused(500, "InternalError")(exchange)
 
@@ -108,13 +108,13 @@ def got_reset(exchange: Exchange) -> None:
 
 
 def flipped(data: bytes) -> bytes:
-    """One bit in the middle is another."""
+    """Flip one bit in the middle."""
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :] if data else data
 
 
 class Held:
-    """An act that holds a request up before, halfway or after the store gets it, and hangs up when it may go on."""
+    """Holds a request before, halfway or after it reaches the store, and closes the connection when released."""
 
     def __init__(self, moment: str) -> None:
         self.came, self.go, self._moment = threading.Event(), threading.Event(), moment

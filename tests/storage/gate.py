@@ -1,6 +1,6 @@
-"""A gate before a store: what was asked for can be seen, held up, refused and spoilt, in both directions.
+"""A proxy in front of a store that records, delays, refuses or damages requests and responses.
 
-The client signs for the gate's own address and the gate passes that header on, so that signatures stay valid.
+The client signs for the address of the proxy, which forwards that header, so that signatures stay valid.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from .faults import Fault
+    from tests.storage.faults import Fault
 
 _BLOCK = 2**16
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -25,7 +25,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True)
 class Answer:
-    """What the store said."""
+    """The response of the store."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -33,7 +33,7 @@ class Answer:
 
 
 class Exchange:
-    """One request on its way to the store, and the answer on its way back."""
+    """One request to the store, and the response to it."""
 
     def __init__(self, asked: BaseHTTPRequestHandler, store: str, slow: Callable[[int], None]) -> None:
         url = urlsplit(asked.path)
@@ -44,7 +44,7 @@ class Exchange:
         self._asked, self._store, self._slow, self._left = asked, store, slow, self.size
 
     def receive(self, limit: int | None = None) -> bytes:
-        """The body, or what is left of it, or `limit` bytes of that."""
+        """The rest of the body, or `limit` bytes of it."""
         wanted, blocks = self._left if limit is None else min(limit, self._left), list[bytes]()
         while wanted and (block := self._asked.rfile.read(min(wanted, _BLOCK))):
             wanted, self._left = wanted - len(block), self._left - len(block)
@@ -54,21 +54,21 @@ class Exchange:
 
     @contextlib.contextmanager
     def to_store(self, body: bytes) -> Iterator[http.client.HTTPConnection]:
-        """A connection on which the request was sent, with `body`, which may be less than was announced."""
+        """A connection on which the request was sent with `body`, which may be shorter than its Content-Length."""
         with contextlib.closing(http.client.HTTPConnection(self._store)) as connection:
             headers = {name: value for name, value in self._asked.headers.items() if name != "Expect"}
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has answered before it has all
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the store responded early
                 connection.request(self.method, self._asked.path, body, headers)
             yield connection
 
     def forward(self, body: bytes) -> Answer:
-        """What the store answers."""
+        """The response of the store to the request with this body."""
         with self.to_store(body) as connection:
             response = connection.getresponse()
             return Answer(response.status, response.getheaders(), response.read())
 
     def give(self, answer: Answer, limit: int | None = None) -> None:
-        """Answer, or send `limit` bytes of the body only."""
+        """Respond; with `limit` only with that many bytes of the body."""
         self._asked.send_response(answer.status)
         stated = {name.lower(): value for name, value in answer.headers}
         for name, value in answer.headers:
@@ -76,15 +76,15 @@ class Exchange:
                 self._asked.send_header(name, value)
         self._asked.send_header("Content-Length", stated.get("content-length", str(len(answer.body))))
         self._asked.end_headers()
-        with contextlib.suppress(OSError):  # who asked has ended
+        with contextlib.suppress(OSError):  # the client has ended
             self._asked.wfile.write(b"" if self.method == "HEAD" else answer.body[:limit])
 
     def hang_up(self) -> None:
-        """Close the connection to who asked, whatever was sent before."""
+        """Close the connection to the client."""
         self._asked.close_connection = True
 
     def reset(self) -> None:
-        """Let the connection to who asked be reset, whatever was sent before."""
+        """Reset the connection to the client."""
         self.hang_up()
         connection = self._asked.connection
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -96,10 +96,9 @@ def pass_on(exchange: Exchange) -> None:
 
 
 class Gate:
-    """An HTTP proxy in front of a store: it notes every request.
+    """An HTTP proxy in front of a store, which records every request.
 
-    `check` may delay one or refuse it, the first of `faults` that matches does what it does to it, and every other one
-    is passed on.
+    `check` may delay or refuse a request; the first of `faults` that matches handles it; any other is forwarded.
     """
 
     def __init__(self, url: str) -> None:
@@ -139,11 +138,11 @@ class Gate:
             else:
                 exchange.receive()
                 exchange.give(Answer(self.refusal, (), b""))
-        except (OSError, http.client.HTTPException):  # one of the two has ended: so does the other's connection
+        except (OSError, http.client.HTTPException):  # client or store has ended
             exchange.hang_up()
 
     def sent(self, *methods: str) -> list[str]:
-        """The last two parts of the paths that were asked for by `methods`, in order."""
+        """The last two parts of the requested paths, in order, for requests with one of `methods`."""
         return ["/".join(path.split("/")[-2:]) for method, path in self.requests if method in methods]
 
 

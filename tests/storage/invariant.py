@@ -1,4 +1,4 @@
-"""What must hold whatever goes wrong: an alias names a version that is whole, and the next try finishes."""
+"""The invariant of all fault tests: an alias names a whole version, and the next publication succeeds."""
 
 import contextlib
 import tempfile
@@ -10,8 +10,7 @@ from tasks.storage.aliases import read_alias
 from tasks.storage.fetch import fetch
 from tasks.storage.publish import publish
 from tasks.storage.store import Store
-
-from .conftest import Line
+from tests.storage.conftest import Line
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -50,17 +49,17 @@ def version_that_is_whole(store: Store, name: str = "jokes", alias: str = "lates
 
 @contextlib.contextmanager
 def watched(line: Line) -> Iterator[None]:
-    """Look at the alias again and again while the block runs: each time it must name a version that is whole."""
-    looks, failures, end = list[str | None](), list[Exception](), threading.Event()
+    """Read the alias again and again while the block runs: each time it must name a whole version."""
+    checks, failures, end = list[str | None](), list[Exception](), threading.Event()
 
-    def look() -> None:
-        while not failures and (not end.wait(0.05) or len(looks) < 3):
+    def check() -> None:
+        while not failures and (not end.wait(0.05) or len(checks) < 3):
             try:
-                looks.append(version_that_is_whole(line.watcher))
-            except Exception as failure:  # noqa: BLE001 told by the thread that waits for this one
+                checks.append(version_that_is_whole(line.watcher))
+            except Exception as failure:  # noqa: BLE001 asserted below
                 failures.append(failure)
 
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=check, daemon=True)
     thread.start()
     try:
         yield
@@ -68,5 +67,5 @@ def watched(line: Line) -> Iterator[None]:
         end.set()
         thread.join(60)
     assert not failures, failures
-    assert len(looks) >= 3
-    assert None not in looks
+    assert len(checks) >= 3
+    assert None not in checks

@@ -1,4 +1,4 @@
-"""SeaweedFS on loopback: a store that has conditional PUTs, as the embedded rclone has not."""
+"""SeaweedFS on loopback: a store with conditional PUTs, unlike the embedded rclone."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ def find_weed() -> Path | None:
 
 @contextlib.contextmanager
 def seaweed(folder: Path) -> Iterator[Endpoint]:
-    """A server over `folder` that holds the bucket `releases`."""
+    """A server over `folder` with the bucket `releases`."""
     weed = find_weed()
     assert weed is not None
     ports = dict(zip(_SERVERS, free_ports(len(_SERVERS)), strict=True))
@@ -47,7 +47,7 @@ def seaweed(folder: Path) -> Iterator[Endpoint]:
 
 
 def free_ports(number: int) -> list[int]:
-    """As many ports one after the other, free on loopback, and so are those that belong to them."""
+    """Consecutive ports that are free on loopback, as are their gRPC ports."""
     for base in random.sample(range(20_000, 30_000, 10), 100):
         ports = list(range(base, base + number))
         if all(is_free(port) for one in ports for port in (one, one + _GRPC)):

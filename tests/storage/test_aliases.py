@@ -1,4 +1,4 @@
-"""Claims about aliases: publishers at the same moment are counted one after the other where the store can do that."""
+"""Aliases: concurrent publishers are counted one after the other where the store has conditional PUTs."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +19,7 @@ from tasks.storage.aliases import Alias, move_alias, read_alias
 from tasks.storage.conditional import find_etag_format
 from tasks.storage.embedded_server import Endpoint
 from tasks.storage.store import Store
-
-from .conftest import connected
+from tests.storage.conftest import connected
 
 ONE, TWO = "1" * 64, "2" * 64
 
@@ -37,7 +36,7 @@ def found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditional, "_found", {})
 
 
-def test_what_a_store_does_is_found_out_and_nothing_is_left(swapping: Store, store: Store) -> None:
+def test_conditional_puts_are_detected_and_the_probe_is_removed(swapping: Store, store: Store) -> None:
     etag_format = find_etag_format(swapping, "jokes")
     assert etag_format is not None
     assert find_etag_format(store, "jokes") is None, "rclone ignores the headers"
@@ -45,7 +44,7 @@ def test_what_a_store_does_is_found_out_and_nothing_is_left(swapping: Store, sto
         assert one.client.list_objects_v2(Bucket=one.bucket, Prefix=one.prefix).get("Contents", []) == []
 
 
-def test_it_is_tried_once(swapping: Store) -> None:
+def test_a_store_is_probed_once_per_process(swapping: Store) -> None:
     calls: list[str] = []
     swapping.client.meta.events.register("before-call.s3.PutObject", lambda **_: calls.append("put"))
     find_etag_format(swapping, "jokes")
@@ -55,7 +54,7 @@ def test_it_is_tried_once(swapping: Store) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 501])
-def test_a_store_that_does_not_know_the_headers_gets_plain_puts(swapping: Store, status: int) -> None:
+def test_a_store_that_does_not_know_the_headers_gets_unconditional_puts(swapping: Store, status: int) -> None:
     events: Any = swapping.client.meta.events
     events.register("before-send.s3.PutObject", partial(_refuse_conditions, status=status))
     assert move_alias(swapping, "jokes", "latest", ONE).seq == 1
@@ -106,7 +105,7 @@ def test_an_alias_that_moved_between_reading_and_writing_is_read_again(
 
 
 @pytest.mark.parametrize("already", [False, True])
-def test_a_move_whose_acknowledgement_was_lost_is_made_once(swapping: Store, already: bool) -> None:
+def test_a_move_whose_response_was_lost_is_made_once(swapping: Store, already: bool) -> None:
     if already:
         move_alias(swapping, "jokes", "latest", ONE)
     find_etag_format(swapping, "jokes")
@@ -124,7 +123,7 @@ def test_a_move_whose_acknowledgement_was_lost_is_made_once(swapping: Store, alr
     assert read_alias(swapping, "jokes", "latest") == moved
 
 
-def test_an_alias_that_never_stands_still_is_given_up(swapping: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alias_that_others_keep_moving_is_an_error(swapping: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.storage.aliases._TRIES", 3)
     monkeypatch.setattr("tasks.storage.aliases._PAUSE_S", 0)
     refused: list[str] = []

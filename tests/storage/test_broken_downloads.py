@@ -1,4 +1,4 @@
-"""Claims about fetching over a bad line: exactly the bytes or nothing, and the next try finishes."""
+"""Fetching over an unreliable network gives exactly the bytes or no file, and the next fetch succeeds."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,11 +14,10 @@ from tasks.storage.fetch import fetch, read_manifest, resolve
 from tasks.storage.publish import publish
 from tasks.storage.verify import verify
 from tests.factories.waiting import no_file_larger_than
-
-from .conftest import Line, connected
-from .faults import Fault, Held, delayed, got_cut, got_flipped, got_reset, refused
-from .gate import Exchange
-from .invariant import contents
+from tests.storage.conftest import Line, connected
+from tests.storage.faults import Fault, Held, delayed, got_cut, got_flipped, got_reset, refused
+from tests.storage.gate import Exchange
+from tests.storage.invariant import contents
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -27,7 +26,7 @@ DENIED, SLOW_DOWN = refused(403, "AccessDenied"), refused(503, "SlowDown")
 
 
 def attempt(line: Line, target: Path) -> SpinneretError | None:
-    """What is told to who fetches; anything but a sentence is a failure of the test."""
+    """The error of a fetch, None if there is none; one that is not a SpinneretError fails the test."""
     try:
         fetch(line.through, "jokes", "latest", target)
     except SpinneretError as error:
@@ -46,7 +45,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
-def test_a_fault_that_passes_is_outlasted(line: Line, release: Path, tmp_path: Path, fault: Fault) -> None:
+def test_a_transient_fault_is_retried(line: Line, release: Path, tmp_path: Path, fault: Fault) -> None:
     publish(line.direct, release, "jokes")
     line.gate.faults.append(fault := dataclasses.replace(fault))
     assert attempt(line, tmp_path / "out" / "target") is None
@@ -62,7 +61,7 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("fault", SPOILT.values(), ids=SPOILT)
-def test_a_document_that_is_spoilt_on_its_way_is_read_again(
+def test_a_json_object_that_is_damaged_on_the_network_is_read_again(
     line: Line, release: Path, tmp_path: Path, fault: Fault
 ) -> None:
     version = publish(line.direct, release, "jokes").version
@@ -91,13 +90,13 @@ LASTING: dict[str, tuple[Fault, type[SpinneretError]]] = {
 
 
 @pytest.mark.parametrize(("fault", "wanted"), LASTING.values(), ids=LASTING)
-def test_a_fault_that_lasts_leaves_nothing_and_the_next_try_finishes(
+def test_a_lasting_fault_leaves_no_files_and_the_next_fetch_succeeds(
     line: Line, release: Path, tmp_path: Path, fault: Fault, wanted: type[SpinneretError]
 ) -> None:
     publish(line.direct, release, "jokes")
     line.gate.faults.append(fault := fault.lasting())
-    told = attempt(line, tmp_path / "out" / "target")
-    assert type(told) is wanted
+    error = attempt(line, tmp_path / "out" / "target")
+    assert type(error) is wanted
     assert fault.hits
     assert list((tmp_path / "out").rglob("*")) == []
     line.gate.faults.clear()
@@ -105,7 +104,7 @@ def test_a_fault_that_lasts_leaves_nothing_and_the_next_try_finishes(
     assert contents(tmp_path / "out" / "target") == contents(release)
 
 
-def test_a_store_that_falls_silent_is_asked_again(
+def test_a_store_that_stops_answering_is_asked_again(
     line: Line, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(line.direct, release, "jokes")
@@ -119,19 +118,19 @@ def test_a_store_that_falls_silent_is_asked_again(
     assert contents(tmp_path / "target") == contents(release)
 
 
-def test_a_disk_that_was_full_takes_the_release_when_it_is_not(line: Line, release: Path, tmp_path: Path) -> None:
+def test_a_fetch_succeeds_after_a_full_disk_has_space_again(line: Line, release: Path, tmp_path: Path) -> None:
     publish(line.direct, release, "jokes")
     with no_file_larger_than(50_000):
-        told = attempt(line, tmp_path / "out" / "target")
-    assert isinstance(told, InputError)
-    assert "too small" in str(told)
+        error = attempt(line, tmp_path / "out" / "target")
+    assert isinstance(error, InputError)
+    assert "too small" in str(error)
     assert list((tmp_path / "out").rglob("*")) == []
     assert attempt(line, tmp_path / "out" / "target") is None
     assert contents(tmp_path / "out" / "target") == contents(release)
 
 
 @pytest.mark.parametrize("act", [got_cut, got_reset], ids=["cut off", "reset"])
-def test_verifying_takes_up_a_stream_that_breaks(line: Line, release: Path, act: Callable[[Exchange], None]) -> None:
+def test_verify_resumes_a_broken_stream(line: Line, release: Path, act: Callable[[Exchange], None]) -> None:
     publish(line.direct, release, "jokes")
     manifest = read_manifest(line.direct, "jokes", resolve(line.direct, "jokes", "latest"))
     line.gate.faults.append(fault := Fault(act, "GET", FILE, times=2))
@@ -139,7 +138,7 @@ def test_verifying_takes_up_a_stream_that_breaks(line: Line, release: Path, act:
     assert fault.hits == 2
 
 
-def test_verifying_tells_a_flipped_bit(line: Line, release: Path) -> None:
+def test_verify_detects_a_flipped_bit(line: Line, release: Path) -> None:
     publish(line.direct, release, "jokes")
     manifest = read_manifest(line.direct, "jokes", resolve(line.direct, "jokes", "latest"))
     line.gate.faults.append(fault := Fault(got_flipped, "GET", FILE))

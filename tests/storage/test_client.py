@@ -11,10 +11,9 @@ from tasks.errors import InputError, UnavailableError
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.embedded_server import Endpoint
 from tasks.storage.store import Store
-
-from .conftest import connected
-from .faults import ALWAYS, Fault, sent_reset
-from .gate import gate_before
+from tests.storage.conftest import connected
+from tests.storage.faults import ALWAYS, Fault, sent_reset
+from tests.storage.gate import gate_before
 
 
 def opened(text: str) -> Store:
@@ -28,7 +27,7 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_a_bucket_that_does_not_exist_is_named_and_not_made(as_remote: Endpoint, store: Store) -> None:
+def test_a_bucket_that_does_not_exist_is_named_and_not_created(as_remote: Endpoint, store: Store) -> None:
     with pytest.raises(InputError, match=f"s3://no-such-bucket at {as_remote.url} does not exist"):
         opened("s3://no-such-bucket/x")
     assert [bucket["Name"] for bucket in store.client.list_buckets()["Buckets"]] == ["releases"]
@@ -57,7 +56,7 @@ def test_an_unknown_profile_is_named(as_remote: Endpoint, monkeypatch: pytest.Mo
         opened("s3://releases/x")
 
 
-def test_an_endpoint_that_refuses_is_known_within_15_seconds(
+def test_an_endpoint_that_refuses_connections_is_noticed_within_15_seconds(
     as_remote: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"http://127.0.0.1:{closed_port()}"
@@ -80,7 +79,7 @@ def test_plain_http_to_another_machine_is_refused_unless_allowed(
 
 
 @pytest.mark.parametrize("url", ["store.example.org", "ftp://store.example.org", "http://"])
-def test_an_endpoint_that_is_no_url_is_named(as_remote: Endpoint, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_endpoint_that_is_not_a_url_is_named(as_remote: Endpoint, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
     with pytest.raises(InputError, match="AWS_ENDPOINT_URL_S3 is"):
         opened("s3://releases/x")
@@ -98,7 +97,7 @@ def test_each_put_carries_the_md5_of_its_body(store: Store) -> None:
     assert not any("checksum" in name.lower() or "trailer" in name.lower() for name in sent)
 
 
-def test_bytes_that_arrive_broken_are_sent_again(store: Store) -> None:
+def test_bytes_that_arrive_damaged_are_sent_again(store: Store) -> None:
     attempts = []
 
     def break_the_first(request: Any, **_: object) -> None:
@@ -111,7 +110,7 @@ def test_bytes_that_arrive_broken_are_sent_again(store: Store) -> None:
     assert len(attempts) == 2
 
 
-def test_an_outage_of_two_seconds_is_outlasted(endpoint: Endpoint) -> None:
+def test_an_outage_of_two_seconds_is_retried_until_it_ends(endpoint: Endpoint) -> None:
     outage = Fault(sent_reset, "PUT", "/x", times=ALWAYS)
     with gate_before(endpoint.url) as gate, connected(dataclasses.replace(endpoint, url=gate.url)) as store:
         gate.faults.append(outage)
@@ -120,7 +119,7 @@ def test_an_outage_of_two_seconds_is_outlasted(endpoint: Endpoint) -> None:
     assert outage.hits >= 3
 
 
-def test_the_loggers_that_print_session_tokens_are_held(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_loggers_that_print_session_tokens_stay_at_warning(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         store.read(store.key("nothing"))
     assert not caplog.records

@@ -1,4 +1,4 @@
-"""What the version before has already, the store copies; whatever goes wrong with that, the bytes are sent."""
+"""Files of the previous version are copied inside the store; if that fails they are sent."""
 
 import os
 from collections.abc import Callable
@@ -11,11 +11,10 @@ from tasks.storage.fetch import fetch
 from tasks.storage.manifest import MIN_PART
 from tasks.storage.publish import MIN_COPY, publish
 from tasks.storage.store import Store
-
-from .conftest import Line
-from .faults import Fault, answer_lost, refused
-from .gate import Answer, Exchange, pass_on
-from .test_fetch import contents
+from tests.storage.conftest import Line
+from tests.storage.faults import Fault, answer_lost, refused
+from tests.storage.gate import Answer, Exchange, pass_on
+from tests.storage.invariant import contents
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -31,14 +30,14 @@ def large(release: Path) -> Path:
 
 
 class Copying(Fault):
-    """Strikes requests without a body, as a copy is one."""
+    """Matches requests without a body, such as a copy."""
 
     def strikes(self, exchange: Exchange) -> bool:
         return exchange.size == 0 and super().strikes(exchange)
 
 
 class Sizes(Fault):
-    """Strikes nothing, and notes how large the bodies are."""
+    """Matches nothing, and records the sizes of the bodies."""
 
     def strikes(self, exchange: Exchange) -> bool:
         SEEN.append((exchange.method, exchange.size))
@@ -49,7 +48,9 @@ SEEN: list[tuple[str, int]] = []
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_an_unchanged_large_file_is_copied_and_not_sent(line: Line, release: Path, tmp_path: Path, size: int) -> None:
+def test_an_unchanged_large_file_is_copied_inside_the_store(
+    line: Line, release: Path, tmp_path: Path, size: int
+) -> None:
     (release / "samples" / "texts@1.txt").unlink()
     (release / "model.safetensors").write_bytes(os.urandom(size))
     publish(line.through, release, "jokes")
@@ -65,7 +66,7 @@ def test_an_unchanged_large_file_is_copied_and_not_sent(line: Line, release: Pat
     assert contents(tmp_path / "target") == contents(release)
 
 
-def test_a_file_that_got_another_name_is_copied_too(store: Store, large: Path, tmp_path: Path) -> None:
+def test_a_renamed_file_is_copied_too(store: Store, large: Path, tmp_path: Path) -> None:
     publish(store, large, "jokes")
     (large / "model.safetensors").rename(large / "weights.safetensors")
     assert publish(store, large, "jokes").copied_files == 1
@@ -98,7 +99,7 @@ def test_the_first_alias_names_the_version_to_copy_from(store: Store, large: Pat
 
 
 def nothing_done(exchange: Exchange) -> None:
-    """The store says that it copied, and did not."""
+    """The store reports a copy that it did not make."""
     body = b"<CopyObjectResult><ETag>&quot;0&quot;</ETag></CopyObjectResult>"
     exchange.give(Answer(200, (("Content-Type", "application/xml"),), body))
 
@@ -115,7 +116,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("act", REFUSALS.values(), ids=REFUSALS)
-def test_what_the_store_does_not_copy_is_sent(
+def test_a_file_that_the_store_does_not_copy_is_sent(
     line: Line, large: Path, tmp_path: Path, act: Callable[[Exchange], None]
 ) -> None:
     publish(line.direct, large, "jokes")
@@ -129,7 +130,7 @@ def test_what_the_store_does_not_copy_is_sent(
     assert contents(tmp_path / "target") == contents(large)
 
 
-def test_a_copy_whose_answer_got_lost_counts(line: Line, large: Path) -> None:
+def test_a_copy_whose_response_was_lost_counts(line: Line, large: Path) -> None:
     publish(line.direct, large, "jokes")
     (large / "config.json").write_text('{"layers": 3}')
     fault = Copying(answer_lost, "PUT", "/model.safetensors").lasting()
@@ -138,7 +139,7 @@ def test_a_copy_whose_answer_got_lost_counts(line: Line, large: Path) -> None:
     assert fault.hits
 
 
-def test_wrong_bytes_from_a_copy_are_found_and_sent_anew(line: Line, large: Path, tmp_path: Path) -> None:
+def test_wrong_bytes_from_a_copy_are_detected_and_uploaded(line: Line, large: Path, tmp_path: Path) -> None:
     def copy_wrongly(exchange: Exchange) -> None:
         key = exchange.key.removeprefix(f"/{line.direct.bucket}/")
         line.direct.client.put_object(Bucket=line.direct.bucket, Key=key, Body=bytes(MIN_COPY))
@@ -154,7 +155,7 @@ def test_wrong_bytes_from_a_copy_are_found_and_sent_anew(line: Line, large: Path
 
 
 @pytest.mark.parametrize("spoilt", ["manifest.json", "model.safetensors", "nothing is left"])
-def test_a_damaged_version_before_is_of_no_help_and_no_harm(
+def test_a_damaged_previous_version_does_not_prevent_publishing(
     store: Store, large: Path, tmp_path: Path, on_disk: Path, spoilt: str
 ) -> None:
     version = publish(store, large, "jokes").version
@@ -171,7 +172,7 @@ def test_a_damaged_version_before_is_of_no_help_and_no_harm(
     assert contents(tmp_path / "target") == contents(large)
 
 
-def test_what_is_larger_than_one_copy_may_be_is_copied_in_parts_or_sent(
+def test_a_file_above_the_copy_limit_is_copied_in_parts_or_sent(
     line: Line, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     can_copy_parts = "seaweed" in request.node.name

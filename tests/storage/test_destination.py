@@ -34,12 +34,12 @@ def test_any_other_destination_is_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "s3://", "s3://My_Bucket", "s3://bucket/../x", "s3://bucket/a//b", "s3://bucket/.hid", "gs://b/x"]
 )
-def test_a_destination_that_is_not_allowed_is_refused(text: str) -> None:
+def test_an_invalid_destination_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         parse_destination(text)
 
 
-def test_reading_a_destination_does_not_load_boto3() -> None:
+def test_parsing_a_destination_does_not_import_boto3() -> None:
     script = (
         "import sys; from tasks.storage.destination import parse_reference as parse; "
         "parse('s3://my-bucket/jokes@latest'); print('boto3' in sys.modules)"
@@ -47,7 +47,7 @@ def test_reading_a_destination_does_not_load_boto3() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"False\n"
 
 
-def test_a_file_is_no_destination(tmp_path: Path) -> None:
+def test_a_file_is_not_a_destination(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
         parse_destination(str(tmp_path / "file"))
@@ -90,7 +90,7 @@ def test_a_folder_destination_ignores_the_remote_endpoint(
     assert (tmp_path / "store" / "releases" / "jokes").is_dir()
 
 
-def test_reading_from_a_folder_without_releases_makes_nothing(tmp_path: Path) -> None:
+def test_opening_a_folder_without_releases_creates_nothing(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="holds no releases"),
         open_store(parse_destination(str(tmp_path / "none")), must_exist=True),

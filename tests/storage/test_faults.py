@@ -1,4 +1,4 @@
-"""Claims about publishing over a bad line: the alias names a whole version at all times, and the next try finishes."""
+"""Publishing over an unreliable network: the alias always names a whole version, and the next publication succeeds."""
 
 import dataclasses
 from pathlib import Path
@@ -8,9 +8,8 @@ import pytest
 from tasks.errors import InputError, SpinneretError, UnavailableError
 from tasks.storage.client import ATTEMPTS
 from tasks.storage.publish import publish
-
-from .conftest import SMALL_PART, Line
-from .faults import (
+from tests.storage.conftest import SMALL_PART, Line
+from tests.storage.faults import (
     Fault,
     answer_lost,
     answer_replaced,
@@ -23,7 +22,7 @@ from .faults import (
     sent_flipped,
     sent_reset,
 )
-from .invariant import assert_the_next_try_finishes, publish_and_change, version_that_is_whole, watched
+from tests.storage.invariant import assert_the_next_try_finishes, publish_and_change, version_that_is_whole, watched
 
 pytestmark = pytest.mark.usefixtures("short_pauses", "small_parts")
 
@@ -32,7 +31,7 @@ FILE, MANIFEST, ALIAS = "/model.safetensors", "/manifest.json", "/aliases/latest
 
 
 def attempt(line: Line, release: Path) -> SpinneretError | None:
-    """What the publisher is told; anything but a sentence is a failure of the test."""
+    """The error of a publication, None if there is none; one that is not a SpinneretError fails the test."""
     try:
         publish(line.through, release, "jokes")
     except SpinneretError as error:
@@ -71,7 +70,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("faults", PASSING.values(), ids=PASSING)
-def test_faults_that_pass_are_outlasted(line: Line, release: Path, tmp_path: Path, faults: list[Fault]) -> None:
+def test_transient_faults_are_retried(line: Line, release: Path, tmp_path: Path, faults: list[Fault]) -> None:
     in_parts = any(fault.query for fault in faults)
     first = publish_and_change(line.direct, release, more=SMALL_PART if in_parts else 0)
     line.gate.faults.extend(faults := [dataclasses.replace(fault) for fault in faults])
@@ -106,25 +105,25 @@ LASTING: dict[str, tuple[Fault, type[SpinneretError]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("fault", "wanted"), LASTING.values(), ids=LASTING)
-def test_a_fault_that_lasts_is_one_sentence_and_the_next_try_finishes(
+def test_a_lasting_fault_is_one_sentence_and_the_next_publication_succeeds(
     line: Line, release: Path, tmp_path: Path, fault: Fault, wanted: type[SpinneretError]
 ) -> None:
     first = publish_and_change(line.direct, release, more=SMALL_PART if fault.query else 0)
     line.gate.faults.append(fault := fault.lasting())
     with watched(line):
-        told = attempt(line, release)
-    assert isinstance(told, wanted)
+        error = attempt(line, release)
+    assert isinstance(error, wanted)
     assert fault.hits
     assert version_that_is_whole(line.direct) == first
     line.gate.faults.clear()
     assert_the_next_try_finishes(line.through, release, first, tmp_path / "target")
 
 
-def test_a_part_with_another_bit_is_never_taken(line: Line, release: Path, tmp_path: Path) -> None:
+def test_a_part_with_a_flipped_bit_is_never_accepted(line: Line, release: Path, tmp_path: Path) -> None:
     first = publish_and_change(line.direct, release, more=SMALL_PART)
     line.gate.faults.append(fault := Fault(sent_flipped, "PUT", FILE, "partNumber"))
     with watched(line):
-        told = attempt(line, release)
-    assert told is None or isinstance(told, UnavailableError), "rclone gives up the whole upload"
+        error = attempt(line, release)
+    assert error is None or isinstance(error, UnavailableError), "rclone gives up the whole upload"
     assert fault.hits == 1
     assert_the_next_try_finishes(line.through, release, first, tmp_path / "target")

@@ -1,7 +1,5 @@
 import contextlib
 import dataclasses
-import hashlib
-import json
 import os
 import socket
 import threading
@@ -16,12 +14,11 @@ from tasks.errors import InputError
 from tasks.storage.client import connect_to_embedded
 from tasks.storage.embedded_server import Endpoint
 from tasks.storage.fetch import fetch, resolve
-from tasks.storage.manifest import SCHEMA
 from tasks.storage.publish import publish
 from tasks.storage.store import Store
 from tests.factories.waiting import no_file_larger_than
-
-from .test_manifest import UNSAFE
+from tests.storage.hostile import UNSAFE_PATHS, publish_by_hand
+from tests.storage.invariant import contents
 
 
 @contextlib.contextmanager
@@ -60,28 +57,14 @@ def cutting_proxy(url: str, after: int) -> Iterator[str]:
     server.close()
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def publish_by_hand(store: Store, files: dict[str, Any]) -> str:
-    """Publish a manifest as an attacker would write it; return its version."""
-    data = json.dumps(
-        {"schema": SCHEMA, "name": "jokes", "files": files}, sort_keys=True, separators=(",", ":")
-    ).encode()
-    version = hashlib.sha256(data).hexdigest()
-    store.write(store.key("jokes", "versions", version, "manifest.json"), data)
-    return version
-
-
 def test_what_is_fetched_is_what_was_published(store: Store, release: Path, tmp_path: Path) -> None:
-    published, told = publish(store, release, "jokes"), list[tuple[int, int]]()
+    published, progress = publish(store, release, "jokes"), list[tuple[int, int]]()
     target = tmp_path / "deep" / "target"
-    fetched = fetch(store, "jokes", "latest", target, on_progress=lambda done, total: told.append((done, total)))
+    fetched = fetch(store, "jokes", "latest", target, on_progress=lambda done, total: progress.append((done, total)))
     assert contents(target) == contents(release)
     assert (fetched.version, fetched.folder, fetched.files) == (published.version, target, 3)
     assert fetched.downloaded_bytes == fetched.bytes == published.bytes
-    assert told[-1] == (published.bytes, published.bytes)
+    assert progress[-1] == (published.bytes, published.bytes)
     assert [path.name for path in target.parent.iterdir()] == ["target"]
 
 
@@ -106,7 +89,9 @@ def test_another_folder_at_the_target_is_kept_unless_it_may_be_replaced(
     assert contents(target) == contents(release)
 
 
-def test_one_wrong_byte_is_found_and_leaves_nothing(store: Store, release: Path, tmp_path: Path, on_disk: Path) -> None:
+def test_one_wrong_byte_is_detected_and_leaves_no_files(
+    store: Store, release: Path, tmp_path: Path, on_disk: Path
+) -> None:
     version = publish(store, release, "jokes").version
     stored = on_disk / "jokes" / "versions" / version / "model.safetensors"
     stored.write_bytes(b"\xff" + stored.read_bytes()[1:])
@@ -115,9 +100,7 @@ def test_one_wrong_byte_is_found_and_leaves_nothing(store: Store, release: Path,
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_failed_fetch_leaves_what_was_at_the_target(
-    store: Store, release: Path, tmp_path: Path, on_disk: Path
-) -> None:
+def test_a_failed_fetch_leaves_the_target_unchanged(store: Store, release: Path, tmp_path: Path, on_disk: Path) -> None:
     version = publish(store, release, "jokes").version
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "old").write_text("old")
@@ -153,7 +136,7 @@ def test_a_manifest_of_another_release_is_refused(store: Store, release: Path, t
 
 
 def test_a_hostile_path_in_a_published_manifest_writes_nothing(store: Store, tmp_path: Path) -> None:
-    for path in UNSAFE:
+    for path in UNSAFE_PATHS:
         version = publish_by_hand(store, {path: {"size": 1, "sha256": "a" * 64}})
         with pytest.raises(InputError):
             fetch(store, "jokes", version, tmp_path / "out" / "target")
@@ -167,7 +150,7 @@ def test_a_release_that_is_not_there_says_what_to_do(store: Store, release: Path
         fetch(store, "jokes", "a" * 64, tmp_path / "target")
 
 
-def test_nothing_is_listed_on_the_way_to_a_release(store: Store, release: Path, tmp_path: Path) -> None:
+def test_a_fetch_lists_nothing(store: Store, release: Path, tmp_path: Path) -> None:
     publish(store, release, "jokes")
     operations: list[str] = []
     store.client.meta.events.register("before-call.s3", lambda model, **_: operations.append(model.name))
@@ -182,7 +165,7 @@ def test_a_release_larger_than_the_disk_is_refused_with_both_sizes(store: Store,
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_disk_that_fills_up_meanwhile_leaves_nothing(store: Store, release: Path, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_leaves_no_files(store: Store, release: Path, tmp_path: Path) -> None:
     publish(store, release, "jokes")
     too_small = "too small for jokes: the release has 102,413 bytes"
     with no_file_larger_than(50_000), pytest.raises(InputError, match=too_small):
@@ -190,7 +173,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing(store: Store, release: Pa
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_stream_that_breaks_is_taken_up_where_it_broke(
+def test_a_broken_stream_is_resumed_where_it_broke(
     store: Store, release: Path, tmp_path: Path, endpoint: Endpoint
 ) -> None:
     (release / "model.safetensors").write_bytes(os.urandom(3 * 2**20))

@@ -1,4 +1,4 @@
-"""Claims about hostile input: refused when it is published and when it is fetched, and nothing is left anywhere."""
+"""Hostile input is refused when publishing and when fetching, and leaves no files."""
 
 import dataclasses
 import hashlib
@@ -18,18 +18,16 @@ from tasks.storage.fetch import fetch
 from tasks.storage.publish import publish
 from tasks.storage.store import MAX_DOCUMENT, Store
 from tests.factories.waiting import no_file_larger_than
-
-from .conftest import connected
-from .invariant import contents
-from .test_fetch import publish_by_hand
-from .test_manifest import UNSAFE
+from tests.storage.conftest import connected
+from tests.storage.hostile import UNSAFE_PATHS, publish_by_hand
+from tests.storage.invariant import contents
 
 OUTSIDE = "outside of everything"
 
 
 @pytest.fixture(scope="module")
 def connection(endpoint: Endpoint) -> Iterator[Store]:
-    """For many tests: to make a client takes a while."""
+    """Shared by many tests: a client takes a while to create."""
     with connected(endpoint) as store:
         yield store
 
@@ -80,21 +78,21 @@ FOLDERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("make", FOLDERS.values(), ids=FOLDERS)
-def test_of_a_hostile_folder_nothing_is_sent(store: Store, release: Path, make: Callable[[Path], object]) -> None:
+def test_nothing_of_a_hostile_folder_is_sent(store: Store, release: Path, make: Callable[[Path], object]) -> None:
     make(release)
     with pytest.raises(InputError):
         publish(store, release, "jokes")
     assert keys(store) == []
 
 
-def test_a_folder_that_is_a_link_is_released_only_as_what_it_holds(store: Store, release: Path, tmp_path: Path) -> None:
+def test_a_folder_behind_a_link_is_published_as_its_content(store: Store, release: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(release)
     version = publish(store, release, "jokes").version
     assert publish(store, tmp_path / "link", "jokes").version == version
 
 
 MANIFESTS: dict[str, dict[str, Any]] = {
-    **{repr(path): {path: stated(b"x")} for path in UNSAFE},
+    **{repr(path): {path: stated(b"x")} for path in UNSAFE_PATHS},
     "two names that differ in case": {"a": stated(b"x"), "A": stated(b"x")},
     "two folders that differ in case": {"a/x": stated(b"x"), "A/y": stated(b"x")},
     "a file that is a folder": {"a": stated(b"x"), "a/b": stated(b"x")},
@@ -116,7 +114,7 @@ def test_a_hostile_manifest_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("held", [b"", b"dat", b"data and more", b"DATA"], ids=["empty", "short", "long", "other"])
-def test_a_file_of_another_size_or_content_than_stated_leaves_nothing(
+def test_a_file_of_another_size_or_content_than_stated_leaves_no_files(
     store: Store, tmp_path: Path, held: bytes
 ) -> None:
     version = publish_by_hand(store, {"a": stated(b"first"), "b": stated(b"data")})
@@ -127,7 +125,7 @@ def test_a_file_of_another_size_or_content_than_stated_leaves_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_of_a_huge_file_no_more_is_written_than_is_stated(store: Store, tmp_path: Path) -> None:
+def test_no_more_of_a_huge_file_is_written_than_is_stated(store: Store, tmp_path: Path) -> None:
     version = publish_by_hand(store, {"a": stated(b"data")})
     huge = bytes(8 * 2**20)
     store.client.put_object(Bucket=store.bucket, Key=store.key("jokes", "versions", version, "a"), Body=huge)
@@ -137,7 +135,7 @@ def test_of_a_huge_file_no_more_is_written_than_is_stated(store: Store, tmp_path
 
 
 @pytest.mark.parametrize("key", ["aliases/latest.json", "versions/{version}/manifest.json"])
-def test_a_huge_document_is_not_read(store: Store, release: Path, tmp_path: Path, key: str) -> None:
+def test_a_huge_manifest_is_not_read(store: Store, release: Path, tmp_path: Path, key: str) -> None:
     version = publish(store, release, "jokes").version
     huge = bytes(MAX_DOCUMENT + 1)
     store.client.put_object(
@@ -148,7 +146,7 @@ def test_a_huge_document_is_not_read(store: Store, release: Path, tmp_path: Path
     assert not (tmp_path / "target").exists()
 
 
-def test_a_foreign_manifest_in_the_place_of_a_version_is_replaced_by_its_own(
+def test_a_wrong_manifest_of_a_version_is_replaced_when_it_is_published_again(
     store: Store, release: Path, tmp_path: Path
 ) -> None:
     version = publish(store, release, "jokes", aliases=[]).version
@@ -169,7 +167,7 @@ def test_a_hostile_alias_or_name_is_refused(store: Store, tmp_path: Path, select
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_link_in_the_target_leads_to_is_left_alone(store: Store, release: Path, tmp_path: Path) -> None:
+def test_the_destination_of_a_link_in_the_target_is_left_alone(store: Store, release: Path, tmp_path: Path) -> None:
     publish(store, release, "jokes")
     mine, target = tmp_path / "mine", tmp_path / "out" / "target"
     mine.mkdir()
@@ -194,7 +192,7 @@ NO_FOLDERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("make", NO_FOLDERS.values(), ids=NO_FOLDERS)
-def test_a_target_that_is_no_folder_is_one_sentence_and_stays(
+def test_a_target_that_is_not_a_folder_is_one_sentence_and_stays(
     store: Store, release: Path, tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
     publish(store, release, "jokes")

@@ -33,7 +33,7 @@ def make_certificate(folder: Path) -> tuple[str, str]:
 
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server with TLS, as boto3's own chain finds it; yields the certificate that it shows."""
+    """A server with TLS, configured for boto3's own chain; yields its certificate."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is needed to make a certificate")
     certificate, key = make_certificate(tmp_path)
@@ -52,7 +52,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
         yield certificate
 
 
-def test_a_release_goes_and_comes_over_https(
+def test_a_release_is_published_and_fetched_over_https(
     certificate: str, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", certificate)

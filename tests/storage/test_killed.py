@@ -1,4 +1,4 @@
-"""Claims about kill -9: wherever it comes, the alias names a whole version, and publishing again finishes."""
+"""After a kill -9 at any moment the alias names a whole version, and publishing again succeeds."""
 
 import dataclasses
 import json
@@ -17,12 +17,11 @@ import pytest
 from tasks.errors import UnavailableError
 from tasks.storage.embedded_server import Endpoint, embedded_store
 from tasks.storage.publish import publish
-
-from .conftest import SMALL_PART, Line, connected
-from .faults import Fault, Held
-from .gate import gate_before
-from .invariant import assert_the_next_try_finishes, publish_and_change, version_that_is_whole
-from .seaweed import seaweed
+from tests.storage.conftest import SMALL_PART, Line, connected
+from tests.storage.faults import Fault, Held
+from tests.storage.gate import gate_before
+from tests.storage.invariant import assert_the_next_try_finishes, publish_and_change, version_that_is_whole
+from tests.storage.seaweed import seaweed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_pauses", "small_parts")]
 
@@ -44,7 +43,7 @@ for line in sys.stdin:
     print(pid, flush=True)
     print(os.waitpid(pid, 0)[1], flush=True)
 """
-"""A process a publication: forked, for it takes a second to import what is needed."""
+"""One process per publication, forked, since the imports take a second."""
 
 FILE = "/model.safetensors"
 Server = Callable[[Path], AbstractContextManager[Endpoint]]
@@ -57,7 +56,7 @@ STEPS: dict[str, tuple[str, str, str | None]] = {
     "the alias": ("PUT", "/aliases/latest.json", None),
 }
 AFTER = [(step, "after") for step in STEPS]
-"""Which is before the next step as well."""
+"""Also the moment before the next step."""
 HALFWAY = [("a file", "halfway"), ("a part", "halfway"), ("the alias", "halfway")]
 
 
@@ -69,7 +68,7 @@ def publishers() -> "Iterator[subprocess.Popen[str]]":
 
 
 @pytest.mark.parametrize(("step", "moment"), [("a file", "before"), *AFTER, *HALFWAY])
-def test_a_publisher_killed_at_any_step_harms_nothing(
+def test_a_publisher_killed_at_any_step_leaves_the_alias_on_a_whole_version(
     *, line: Line, publishers: "subprocess.Popen[str]", release: Path, tmp_path: Path, step: str, moment: str
 ) -> None:
     first = publish_and_change(line.direct, release, more=size_for(step))
@@ -93,7 +92,7 @@ def test_a_publisher_killed_at_any_step_harms_nothing(
     ("step", "moment"),
     [*HALFWAY, ("the parts put together", "after"), ("the manifest", "after"), ("the alias", "after")],
 )
-def test_a_server_killed_while_it_is_published_to_loses_nothing(
+def test_a_server_killed_during_a_publication_loses_no_release(
     *, release: Path, tmp_path: Path, server: Server, step: str, moment: str
 ) -> None:
     (served := tmp_path / "served").mkdir()
@@ -115,12 +114,12 @@ def test_a_server_killed_while_it_is_published_to_loses_nothing(
 
 
 def size_for(step: str) -> int:
-    """Bytes that make the file go in parts where the step wants that."""
+    """Bytes to add so that the file is sent in parts, if the step needs that."""
     return 0 if STEPS[step][2] is None else SMALL_PART
 
 
 def kill_the_server_over(folder: Path) -> None:
-    """It runs below a supervisor, whose command has the folder in it, too."""
+    """The server's process; the command line of its supervisor contains the folder too."""
     supervisors = [child for child in psutil.Process().children() if str(folder) in " ".join(child.cmdline())]
     (server,) = supervisors[0].children()
     server.kill()

@@ -18,13 +18,13 @@ from tasks.storage.mirror import DamagedError, Mirror, MirrorError
 from tasks.storage.publish import publish
 from tasks.storage.store import Store
 from tasks.storage.versions import version_folders
-
-from .gate import Gate, gate_before
-from .test_manifest import UNSAFE
+from tests.storage.gate import Gate, gate_before
+from tests.storage.hostile import UNSAFE_PATHS
+from tests.storage.invariant import contents
 
 KEY = "a1" * 32
 AS_CODE = {".bin", ".pt", ".pkl", ".ckpt", ".npy", ".py", ".so"}
-"""What a release refuses and a checkpoint may have."""
+"""Files that a release refuses and a checkpoint may have."""
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def mirror(as_remote: Endpoint, store: Store) -> Mirror:
 
 @pytest.fixture
 def stored(on_disk: Path) -> Path:
-    """Where the server keeps the checkpoints of the training."""
+    """The folder in which the server keeps the checkpoints of the training."""
     return on_disk / "checkpoints" / KEY
 
 
 def make(folder: Path, text: str = "state") -> Path:
-    """A checkpoint on the disk, with a file that a release must not have."""
+    """A checkpoint on disk, with a file that a release must not have."""
 
     def fill(partial: Path) -> dict[str, Any]:
         (partial / "below").mkdir()
@@ -59,16 +59,12 @@ def make(folder: Path, text: str = "state") -> Path:
 
 
 def copy(mirror: Mirror, *folders: Path, limit: int = 9) -> None:
-    """Copy folders that are called by their steps, `1`, `2`."""
+    """Copy folders whose names are their steps, `1`, `2`."""
     mirror.copy({int(folder.name): folder for folder in folders}, limit=limit, stop=threading.Event())
 
 
 def delete(store: Store, path: str) -> None:
     store.client.delete_object(Bucket=store.bucket, Key=store.key("checkpoints", KEY, path))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_what_is_fetched_is_what_was_copied(mirror: Mirror, stored: Path, tmp_path: Path) -> None:
@@ -86,7 +82,7 @@ def test_files_go_first_and_the_manifest_last(mirror: Mirror, gate: Gate, tmp_pa
     assert gate.sent("PUT") == ["step-0000000001/a.txt", "below/optimizer.pt", "step-0000000001/manifest.json"]
 
 
-def test_what_is_there_already_is_not_sent_again(mirror: Mirror, gate: Gate, tmp_path: Path) -> None:
+def test_files_in_the_store_are_not_sent_again(mirror: Mirror, gate: Gate, tmp_path: Path) -> None:
     first, second = make(tmp_path / "1"), make(tmp_path / "2")
     copy(mirror, first, second)
     gate.requests.clear()
@@ -95,7 +91,7 @@ def test_what_is_there_already_is_not_sent_again(mirror: Mirror, gate: Gate, tmp
     assert gate.sent("HEAD") == ["step-0000000002/a.txt", "below/optimizer.pt"]
 
 
-def test_a_copy_that_was_refused_midway_is_absent_and_the_next_sends_only_the_rest(
+def test_an_interrupted_copy_is_absent_and_the_next_sends_only_the_rest(
     mirror: Mirror, gate: Gate, tmp_path: Path
 ) -> None:
     first = make(tmp_path / "1")
@@ -110,13 +106,13 @@ def test_a_copy_that_was_refused_midway_is_absent_and_the_next_sends_only_the_re
     assert mirror.steps() == [1]
 
 
-def test_files_without_a_manifest_are_no_step(mirror: Mirror, store: Store, tmp_path: Path) -> None:
+def test_files_without_a_manifest_are_not_a_step(mirror: Mirror, store: Store, tmp_path: Path) -> None:
     copy(mirror, make(tmp_path / "1"), make(tmp_path / "2"))
     delete(store, "step-0000000002/manifest.json")
     assert mirror.steps() == [1]
 
 
-def test_half_deleted_is_absent(mirror: Mirror, gate: Gate, stored: Path, tmp_path: Path) -> None:
+def test_a_half_deleted_copy_is_absent(mirror: Mirror, gate: Gate, stored: Path, tmp_path: Path) -> None:
     copy(mirror, make(tmp_path / "1"))
     deleted: list[str] = []
 
@@ -135,9 +131,7 @@ def test_half_deleted_is_absent(mirror: Mirror, gate: Gate, stored: Path, tmp_pa
     assert not stored.exists()
 
 
-def test_other_bytes_under_the_same_step_are_absent_while_they_are_replaced(
-    mirror: Mirror, gate: Gate, tmp_path: Path
-) -> None:
+def test_a_step_is_absent_while_its_bytes_are_replaced(mirror: Mirror, gate: Gate, tmp_path: Path) -> None:
     copy(mirror, make(tmp_path / "1"))
     other = make(tmp_path / "other" / "1", "other")
     gate.check = lambda method, path: method != "PUT"
@@ -150,7 +144,7 @@ def test_other_bytes_under_the_same_step_are_absent_while_they_are_replaced(
     assert mirror.fetch(1, tmp_path / "fetched") == {"text": "other"}
 
 
-def test_what_rotted_in_the_store_is_found_and_sent_again(mirror: Mirror, stored: Path, tmp_path: Path) -> None:
+def test_a_file_damaged_in_the_store_is_detected_and_sent_again(mirror: Mirror, stored: Path, tmp_path: Path) -> None:
     first = make(tmp_path / "1")
     copy(mirror, first)
     (stored / "step-0000000001" / "a.txt").write_text("rotten")
@@ -161,7 +155,7 @@ def test_what_rotted_in_the_store_is_found_and_sent_again(mirror: Mirror, stored
     assert (stored / "step-0000000001" / "a.txt").read_text() == "state"
 
 
-def test_a_file_that_is_missing_in_the_store_is_damage(mirror: Mirror, store: Store, tmp_path: Path) -> None:
+def test_a_file_missing_in_the_store_counts_as_damage(mirror: Mirror, store: Store, tmp_path: Path) -> None:
     copy(mirror, make(tmp_path / "1"))
     delete(store, "step-0000000001/below/optimizer.pt")
     (tmp_path / "fetched").mkdir()
@@ -169,7 +163,7 @@ def test_a_file_that_is_missing_in_the_store_is_damage(mirror: Mirror, store: St
         mirror.fetch(1, tmp_path / "fetched")
 
 
-def test_a_folder_that_rotted_here_is_not_copied(mirror: Mirror, stored: Path, tmp_path: Path) -> None:
+def test_a_folder_damaged_on_disk_is_not_copied(mirror: Mirror, stored: Path, tmp_path: Path) -> None:
     first = make(tmp_path / "1")
     (first / "a.txt").write_text("stale")
     with pytest.raises(MirrorError, match=r"a.txt differs from its manifest"):
@@ -177,7 +171,7 @@ def test_a_folder_that_rotted_here_is_not_copied(mirror: Mirror, stored: Path, t
     assert not stored.exists()
 
 
-@pytest.mark.parametrize("path", [path for path in UNSAFE if Path(path).suffix.casefold() not in AS_CODE])
+@pytest.mark.parametrize("path", [path for path in UNSAFE_PATHS if Path(path).suffix.casefold() not in AS_CODE])
 def test_a_hostile_name_writes_nothing(mirror: Mirror, store: Store, tmp_path: Path, path: str) -> None:
     write_manifest(store, {path: {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}})
     target = tmp_path / "deep" / "target"
@@ -200,7 +194,7 @@ def test_a_hostile_name_writes_nothing(mirror: Mirror, store: Store, tmp_path: P
         ["a"],
     ],
 )
-def test_a_manifest_that_is_not_sound_is_damage(mirror: Mirror, store: Store, tmp_path: Path, files: object) -> None:
+def test_an_invalid_manifest_counts_as_damage(mirror: Mirror, store: Store, tmp_path: Path, files: object) -> None:
     write_manifest(store, files)
     with pytest.raises(
         DamagedError, match=r"is damaged: (its manifest|the file|.* differ only in case|.* is both a file and a folder)"
@@ -240,7 +234,7 @@ def test_another_training_and_the_releases_are_left_alone(
 
 
 @pytest.mark.parametrize("parts", [1, 6])
-def test_a_stop_ends_a_copy_under_way_within_seconds(mirror: Mirror, gate: Gate, tmp_path: Path, parts: int) -> None:
+def test_a_stop_ends_a_running_copy_within_seconds(mirror: Mirror, gate: Gate, tmp_path: Path, parts: int) -> None:
     def fill(folder: Path) -> dict[str, Any]:
         (folder / "big").write_bytes(bytes(parts * MIN_PART - 1))
         return {}
@@ -261,7 +255,7 @@ def test_a_stop_ends_a_copy_under_way_within_seconds(mirror: Mirror, gate: Gate,
     assert mirror.steps() == []
 
 
-def test_after_a_stop_nothing_is_tried_again(mirror: Mirror, gate: Gate, tmp_path: Path) -> None:
+def test_after_a_stop_nothing_is_retried(mirror: Mirror, gate: Gate, tmp_path: Path) -> None:
     stop, gate.refusal = threading.Event(), 503
 
     def refuse(method: str, path: str) -> bool:
@@ -275,7 +269,7 @@ def test_after_a_stop_nothing_is_tried_again(mirror: Mirror, gate: Gate, tmp_pat
     assert gate.sent("PUT") == ["step-0000000001/a.txt"]
 
 
-def test_a_key_that_leaves_its_place_is_refused(as_remote: Endpoint, store: Store) -> None:
+def test_a_key_outside_its_folder_is_refused(as_remote: Endpoint, store: Store) -> None:
     for key in ("", "..", "a/b"):
         with pytest.raises(MirrorError):
             Mirror(f"s3://{LOCAL_BUCKET}/{store.prefix}", key).clear()

@@ -1,4 +1,4 @@
-"""A large file comes in parts by several threads: the same bytes, the same errors, never more than stated."""
+"""A large file is downloaded in parts by several threads: same bytes, same errors, never more than stated."""
 
 import os
 import threading
@@ -13,11 +13,10 @@ from tasks.storage.publish import publish
 from tasks.storage.receiving import PART, fetch_file
 from tasks.storage.store import Store
 from tests.factories.waiting import no_file_larger_than
-
-from .conftest import Line
-from .faults import Fault, got_cut, got_flipped, got_reset, refused
-from .gate import Exchange, pass_on
-from .test_fetch import contents
+from tests.storage.conftest import Line
+from tests.storage.faults import Fault, got_cut, got_flipped, got_reset, refused
+from tests.storage.gate import Exchange, pass_on
+from tests.storage.invariant import contents
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -31,7 +30,7 @@ def large(release: Path) -> Path:
 
 
 def ranges(store: Store) -> list[str]:
-    """What is asked for of the large file from now on."""
+    """Records the ranges of the large file that are requested from now on."""
     found: list[str] = []
 
     def record(params: dict[str, str], **_: object) -> None:
@@ -42,18 +41,18 @@ def ranges(store: Store) -> list[str]:
     return found
 
 
-def test_a_large_file_comes_in_parts_and_each_byte_once(line: Line, large: Path, tmp_path: Path) -> None:
+def test_a_large_file_is_downloaded_in_parts_and_each_byte_once(line: Line, large: Path, tmp_path: Path) -> None:
     publish(line.direct, large, "jokes")
-    asked, told = ranges(line.through), list[tuple[int, int]]()
-    fetched = fetch(line.through, "jokes", "latest", tmp_path / "target", on_progress=lambda *now: told.append(now))
+    asked, progress = ranges(line.through), list[tuple[int, int]]()
+    fetched = fetch(line.through, "jokes", "latest", tmp_path / "target", on_progress=lambda *now: progress.append(now))
     assert contents(tmp_path / "target") == contents(large)
     size = (large / "model.safetensors").stat().st_size
     assert sorted(asked) == sorted(f"bytes={at}-{min(at + PART, size) - 1}" for at in range(0, size, PART))
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1] == (fetched.bytes, fetched.bytes)
+    assert [done for done, _ in progress] == sorted(done for done, _ in progress)
+    assert progress[-1] == (fetched.bytes, fetched.bytes)
 
 
-def test_parts_come_at_the_same_time(line: Line, large: Path, tmp_path: Path) -> None:
+def test_parts_are_downloaded_in_parallel(line: Line, large: Path, tmp_path: Path) -> None:
     together = threading.Barrier(3, timeout=20)
 
     def wait_for_others(exchange: Exchange) -> None:
@@ -67,7 +66,7 @@ def test_parts_come_at_the_same_time(line: Line, large: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("act", [got_cut, got_reset, refused(503, "SlowDown")], ids=["cut", "reset", "refused"])
-def test_a_part_that_breaks_is_taken_up_where_it_broke(line: Line, large: Path, tmp_path: Path, act: object) -> None:
+def test_a_broken_part_is_resumed_where_it_broke(line: Line, large: Path, tmp_path: Path, act: object) -> None:
     publish(line.direct, large, "jokes")
     fault = Fault(act, "GET", FILE, times=3)  # type: ignore[arg-type]
     line.gate.faults.append(fault)
@@ -79,7 +78,7 @@ def test_a_part_that_breaks_is_taken_up_where_it_broke(line: Line, large: Path, 
         assert len(set(asked)) == len(asked)
 
 
-def test_one_wrong_bit_in_a_part_is_found_and_leaves_nothing(line: Line, large: Path, tmp_path: Path) -> None:
+def test_one_wrong_bit_in_a_part_is_detected_and_leaves_no_files(line: Line, large: Path, tmp_path: Path) -> None:
     publish(line.direct, large, "jokes")
     line.gate.faults.append(Fault(got_flipped, "GET", FILE))
     with pytest.raises(InputError, match=r"model.safetensors is damaged: .*; publish the release again"):
@@ -87,7 +86,7 @@ def test_one_wrong_bit_in_a_part_is_found_and_leaves_nothing(line: Line, large: 
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_part_that_never_comes_ends_the_fetch_and_leaves_nothing(line: Line, large: Path, tmp_path: Path) -> None:
+def test_a_part_that_never_arrives_ends_the_fetch_and_leaves_no_files(line: Line, large: Path, tmp_path: Path) -> None:
     publish(line.direct, large, "jokes")
     line.gate.faults.append(Fault(got_cut, "GET", FILE).lasting())
     with pytest.raises(UnavailableError):
@@ -118,7 +117,7 @@ def test_a_missing_large_object_is_named(store: Store, tmp_path: Path) -> None:
         fetch_file(store, store.key("x"), FileEntry(3 * PART, "a" * 64), tmp_path / "x", lambda _: None)
 
 
-def test_a_store_that_knows_no_ranges_is_refused(line: Line, large: Path, tmp_path: Path) -> None:
+def test_a_store_without_ranges_is_refused(line: Line, large: Path, tmp_path: Path) -> None:
     def all_of_it(exchange: Exchange) -> None:
         answer = exchange.forward(exchange.receive())
         kept = [(name, value) for name, value in answer.headers if name.lower() != "content-range"]
@@ -130,7 +129,7 @@ def test_a_store_that_knows_no_ranges_is_refused(line: Line, large: Path, tmp_pa
         fetch(line.through, "jokes", "latest", tmp_path / "target")
 
 
-def test_a_disk_that_fills_up_in_a_part_leaves_nothing(store: Store, large: Path, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_in_a_part_leaves_no_files(store: Store, large: Path, tmp_path: Path) -> None:
     publish(store, large, "jokes")
     with no_file_larger_than(3 * PART), pytest.raises(InputError, match="too small for jokes"):
         fetch(store, "jokes", "latest", tmp_path / "out" / "target")

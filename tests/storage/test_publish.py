@@ -15,11 +15,11 @@ from tasks.storage.store import Store
 
 
 class KilledError(Exception):
-    """Stands for the end of the process at one point; no BaseException, which upload threads swallow."""
+    """Simulates the end of the process; not a BaseException, which upload threads swallow."""
 
 
 def keys_put(store: Store) -> list[str]:
-    """The keys below the prefix in the order in which they are put from now on; a part of a large one as UploadPart."""
+    """Records the keys below the prefix in the order of the PUTs from now on; a part of a large file as UploadPart."""
     keys: list[str] = []
 
     def record(params: dict[str, Any], **_: object) -> None:
@@ -58,7 +58,7 @@ def test_publishing_again_uploads_nothing_and_leaves_the_alias(store: Store, rel
     assert alias.meta == {"loss": 1.5}
 
 
-def test_an_alias_counts_its_moves_and_remembers_where_it_was(store: Store, release: Path) -> None:
+def test_an_alias_counts_its_moves_and_keeps_its_previous_version(store: Store, release: Path) -> None:
     first = publish(store, release, "jokes").version
     (release / "config.json").write_text("{}")
     second = publish(store, release, "jokes").version
@@ -68,7 +68,7 @@ def test_an_alias_counts_its_moves_and_remembers_where_it_was(store: Store, rele
     assert complete_versions(store) == {first, second}
 
 
-def test_the_manifest_in_the_store_is_its_own_name(store: Store, release: Path, on_disk: Path) -> None:
+def test_the_version_is_the_sha256_of_the_manifest_in_the_store(store: Store, release: Path, on_disk: Path) -> None:
     version = publish(store, release, "jokes").version
     built = build_manifest("jokes", scan(release))
     assert (on_disk / "jokes" / "versions" / version / "manifest.json").read_bytes() == built.data
@@ -104,7 +104,7 @@ def test_killed_at_any_step_the_alias_stays_and_the_retry_sends_only_the_rest(
 
 
 @pytest.mark.usefixtures("short_pauses")
-def test_a_lost_acknowledgement_is_no_failure(store: Store, release: Path) -> None:
+def test_a_lost_response_is_not_a_failure(store: Store, release: Path) -> None:
     lost = []
 
     def lose(request: Any, **_: object) -> None:
@@ -141,7 +141,7 @@ def test_an_alias_that_another_publisher_takes_at_the_same_time_is_reported(stor
         move_alias(store, "jokes", "latest", version)
 
 
-def test_an_object_that_rotted_in_the_store_is_sent_again(store: Store, release: Path, on_disk: Path) -> None:
+def test_an_object_damaged_in_the_store_is_sent_again(store: Store, release: Path, on_disk: Path) -> None:
     version = publish(store, release, "jokes").version
     rotten = on_disk / "jokes" / "versions" / version / "config.json"
     rotten.write_text('{"layers": 9}')
@@ -149,7 +149,7 @@ def test_an_object_that_rotted_in_the_store_is_sent_again(store: Store, release:
     assert rotten.read_text() == '{"layers": 2}'
 
 
-def test_a_file_that_changes_while_it_is_published_is_not_released(store: Store, release: Path) -> None:
+def test_a_file_that_changes_during_publication_is_not_released(store: Store, release: Path) -> None:
     def change(**_: object) -> None:
         (release / "model.safetensors").write_bytes(b"shorter")
 
@@ -159,17 +159,19 @@ def test_a_file_that_changes_while_it_is_published_is_not_released(store: Store,
     assert complete_versions(store) == set()
 
 
-def test_a_large_file_goes_in_parts_and_its_etag_is_known_before(store: Store, tmp_path: Path) -> None:
+def test_a_large_file_is_sent_in_parts_and_its_etag_is_predicted(store: Store, tmp_path: Path) -> None:
     (tmp_path / "big").mkdir()
     (tmp_path / "big" / "model.safetensors").write_bytes(bytes(range(256)) * 140_000)
-    keys, told = keys_put(store), list[tuple[int, int]]()
-    published = publish(store, tmp_path / "big", "jokes", on_progress=lambda done, total: told.append((done, total)))
+    keys, progress = keys_put(store), list[tuple[int, int]]()
+    published = publish(
+        store, tmp_path / "big", "jokes", on_progress=lambda done, total: progress.append((done, total))
+    )
     assert len([key for key in keys if key.endswith("model.safetensors")]) == 3
-    assert told[-1] == (published.bytes, published.bytes)
+    assert progress[-1] == (published.bytes, published.bytes)
     assert publish(store, tmp_path / "big", "jokes").uploaded_files == 0
 
 
-def test_a_name_that_is_not_allowed_sends_nothing(store: Store, release: Path, on_disk: Path) -> None:
+def test_an_invalid_name_sends_nothing(store: Store, release: Path, on_disk: Path) -> None:
     for name in ("", "a/b", "a@b", "../x", ".x", "a b", "n" * 101):
         with pytest.raises(InputError):
             publish(store, release, name)

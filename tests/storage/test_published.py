@@ -1,4 +1,4 @@
-"""Claims about what is published already: what there is, what is whole, what may go."""
+"""Published releases: listing, promoting, rolling back, verifying and pruning them."""
 
 import json
 import os
@@ -25,7 +25,7 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def versions(store: Store, release: Path, on_disk: Path) -> list[str]:
-    """Four versions of `jokes`, the oldest first, published days ago by the store's clock; `latest` names the last."""
+    """Four versions of `jokes`, oldest first, published days ago by the store's clock; `latest` names the last."""
     made = []
     for number in range(4):
         (release / FACTS).write_text(json.dumps({"loss_after": number / 8}))
@@ -35,14 +35,14 @@ def versions(store: Store, release: Path, on_disk: Path) -> list[str]:
 
 
 def age(on_disk: Path, version: str, days: float) -> None:
-    """Let every object of a version be so old."""
+    """Set the age of every object of a version."""
     then = time.time() - days * DAY
     for path in (on_disk / "jokes" / "versions" / version).rglob("*"):
         os.utime(path, (then, then))
 
 
 def alter(store: Store, version: str, path: str, data: bytes | None) -> None:
-    """Let a file of a version have other bytes, or none: by S3, for rclone does not see what changes under it."""
+    """Replace or delete a file of a version over S3: rclone does not notice changes on its disk."""
     key = store.key("jokes", "versions", version, path)
     if data is None:
         store.client.delete_object(Bucket=store.bucket, Key=key)
@@ -64,9 +64,7 @@ def there(store: Store) -> list[str]:
     return [one.version for one in list_versions(store, "jokes").versions]
 
 
-def test_versions_are_listed_newest_first_with_what_they_state_and_who_names_them(
-    store: Store, versions: list[str]
-) -> None:
+def test_versions_are_listed_newest_first_with_facts_and_aliases(store: Store, versions: list[str]) -> None:
     move_alias(store, "jokes", "champion", versions[1])
     found = list_versions(store, "jokes")
     assert [one.version for one in found.versions] == versions[::-1]
@@ -87,7 +85,7 @@ def test_versions_of_the_same_second_are_ordered_by_the_moves_of_their_alias(
     assert there(store) == versions[::-1]
 
 
-def test_facts_that_are_damaged_are_no_facts(store: Store, versions: list[str]) -> None:
+def test_damaged_facts_are_ignored(store: Store, versions: list[str]) -> None:
     alter(store, versions[3], FACTS, b'{"loss_after": 0.0}')
     assert list_versions(store, "jokes").versions[0].facts == {}
 
@@ -124,7 +122,7 @@ def test_each_rollback_goes_back_one_move_further(store: Store, versions: list[s
     assert said.previous == one
 
 
-def test_a_rollback_keeps_what_was_said_of_the_version(store: Store, versions: list[str]) -> None:
+def test_a_rollback_restores_the_meta_of_the_version(store: Store, versions: list[str]) -> None:
     move_alias(store, "jokes", "champion", versions[0], {"loss": 0.5})
     move_alias(store, "jokes", "champion", versions[1], {"loss": 0.25})
     assert roll_back(store, "jokes", "champion").meta == {"loss": 0.5}
@@ -138,7 +136,7 @@ def test_an_alias_without_a_history_goes_back_to_its_previous(store: Store, vers
 
 
 @pytest.mark.parametrize("loss", ["manifest.json", "model.safetensors"])
-def test_a_rollback_to_what_is_not_whole_any_more_moves_nothing(store: Store, versions: list[str], loss: str) -> None:
+def test_a_rollback_to_an_incomplete_version_moves_nothing(store: Store, versions: list[str], loss: str) -> None:
     alter(store, versions[2], loss, None)
     before = named(store, "latest")
     with pytest.raises(InputError, match=f"named {versions[2][:12]} before, which .* no longer holds"):
@@ -148,7 +146,7 @@ def test_a_rollback_to_what_is_not_whole_any_more_moves_nothing(store: Store, ve
         roll_back(store, "jokes", "nothing")
 
 
-def test_what_is_not_whole_is_not_promoted(store: Store, versions: list[str]) -> None:
+def test_an_incomplete_version_is_not_promoted(store: Store, versions: list[str]) -> None:
     alter(store, versions[1], "model.safetensors", bytes(102_399))
     with pytest.raises(InputError, match=r"is damaged: model.safetensors has 102,399 bytes instead of 102,400"):
         promote(store, manifest(store, versions[1]), "champion")
@@ -156,10 +154,10 @@ def test_what_is_not_whole_is_not_promoted(store: Store, versions: list[str]) ->
 
 
 def test_verify_reads_every_byte_and_names_every_fault(store: Store, versions: list[str]) -> None:
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     good = manifest(store, versions[3])
-    verify(store, good, lambda done, total: told.append((done, total)))
-    assert told[-1] == (good.size, good.size)
+    verify(store, good, lambda done, total: progress.append((done, total)))
+    assert progress[-1] == (good.size, good.size)
     alter(store, versions[3], "model.safetensors", bytes(102_400))
     alter(store, versions[3], "config.json", b"{}")
     alter(store, versions[3], FACTS, None)
@@ -176,7 +174,9 @@ def test_verify_reads_every_byte_and_names_every_fault(store: Store, versions: l
         assert fault in str(found.value)
 
 
-def test_prune_says_first_and_deletes_what_nobody_names(store: Store, versions: list[str], on_disk: Path) -> None:
+def test_prune_reports_in_a_dry_run_and_deletes_versions_without_alias(
+    store: Store, versions: list[str], on_disk: Path
+) -> None:
     move_alias(store, "jokes", "champion", versions[0])
     would = prune(store, "jokes", 1, dry_run=True)
     assert [one.version for one in would.versions] == [versions[1]], "latest would go back to the third"
@@ -191,7 +191,7 @@ def test_prune_says_first_and_deletes_what_nobody_names(store: Store, versions: 
     assert prune(store, "jokes", 1, dry_run=False).versions == ()
 
 
-def test_prune_keeps_what_is_younger_than_a_day_by_the_stores_clock(
+def test_prune_keeps_versions_younger_than_a_day_by_the_clock_of_the_store(
     store: Store, versions: list[str], on_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     age(on_disk, versions[1], days=0.99)
@@ -200,7 +200,7 @@ def test_prune_keeps_what_is_younger_than_a_day_by_the_stores_clock(
         assert [one.version for one in prune(store, "jokes", 1, dry_run=True).versions] == [versions[0]]
 
 
-def test_prune_takes_old_leftovers_and_leaves_a_publication_that_goes_on(release: Path, tmp_path: Path) -> None:
+def test_prune_deletes_old_leftovers_and_keeps_a_running_publication(release: Path, tmp_path: Path) -> None:
     old, new = "a" * 64, "b" * 64
     for version, days in ((old, 2), (new, 0)):
         folder = tmp_path / "store" / "releases" / "jokes" / "versions" / version
@@ -215,7 +215,7 @@ def test_prune_takes_old_leftovers_and_leaves_a_publication_that_goes_on(release
         assert list_versions(store, "jokes").incomplete == (new,)
 
 
-def test_a_version_that_is_promoted_while_it_is_pruned_stays_whole(store: Store, versions: list[str]) -> None:
+def test_a_version_promoted_during_a_prune_stays_whole(store: Store, versions: list[str]) -> None:
     promoted: list[Alias] = []
 
     def meanwhile(model: Any, **_: object) -> None:
@@ -230,9 +230,7 @@ def test_a_version_that_is_promoted_while_it_is_pruned_stays_whole(store: Store,
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_promotion_that_comes_too_late_for_a_prune_is_taken_back(
-    store: Store, versions: list[str], first: bool
-) -> None:
+def test_a_promotion_too_late_for_a_prune_is_reverted(store: Store, versions: list[str], first: bool) -> None:
     if not first:
         move_alias(store, "jokes", "champion", versions[1])
     late: list[bool] = []

@@ -1,4 +1,4 @@
-"""Claims about several publishers at once, with and without compare-and-swap, and about clocks that are wrong."""
+"""Concurrent publishers, with and without compare-and-swap, and wrong clocks."""
 
 import dataclasses
 import json
@@ -19,10 +19,15 @@ from tasks.storage.conditional import find_etag_format
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.fetch import fetch
 from tasks.storage.publish import Published, publish
-
-from .conftest import Line, connected
-from .faults import Fault, answer_lost, answer_replaced, refused
-from .invariant import assert_the_next_try_finishes, contents, publish_and_change, version_that_is_whole, watched
+from tests.storage.conftest import Line, connected
+from tests.storage.faults import Fault, answer_lost, answer_replaced, refused
+from tests.storage.invariant import (
+    assert_the_next_try_finishes,
+    contents,
+    publish_and_change,
+    version_that_is_whole,
+    watched,
+)
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -35,7 +40,7 @@ def found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditional, "_found", {})
 
 
-def test_six_publishers_race_for_one_alias_and_each_is_told_how_it_ended(
+def test_six_publishers_race_for_one_alias_and_each_learns_the_result(
     line: Line, release: Path, tmp_path: Path
 ) -> None:
     first = publish_and_change(line.direct, release)
@@ -70,7 +75,7 @@ def test_six_publishers_race_for_one_alias_and_each_is_told_how_it_ended(
 
 @pytest.mark.parametrize("act", [answer_lost, answer_replaced, refused(503, "SlowDown")])
 @pytest.mark.parametrize("method", ["PUT", "HEAD", "DELETE"])
-def test_a_fault_while_the_store_is_tried_does_not_hide_what_it_can_do(
+def test_a_fault_during_the_probe_does_not_hide_conditional_puts(
     line: Line, act: Callable[[object], None], method: str
 ) -> None:
     swaps = find_etag_format(line.direct, "jokes") is not None
@@ -79,7 +84,7 @@ def test_a_fault_while_the_store_is_tried_does_not_hide_what_it_can_do(
     assert fault.hits or not swaps
 
 
-def test_who_may_not_delete_can_publish(line: Line, release: Path, tmp_path: Path) -> None:
+def test_publishing_works_without_permission_to_delete(line: Line, release: Path, tmp_path: Path) -> None:
     first = publish_and_change(line.direct, release)
     line.gate.faults.append(fault := Fault(refused(403, "AccessDenied"), "DELETE", ".json").lasting())
     assert_the_next_try_finishes(line.through, release, first, tmp_path / "target")
@@ -87,7 +92,7 @@ def test_who_may_not_delete_can_publish(line: Line, release: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("days", [-2, 2])
-def test_a_clock_that_is_wrong_is_named_and_changes_nothing(
+def test_a_wrong_clock_is_named_and_nothing_is_written(
     line: Line, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
     first = publish_and_change(line.direct, release)
@@ -112,7 +117,7 @@ def test_a_clock_that_is_wrong_is_named_and_changes_nothing(
 
 
 def skewed_by(ahead: timedelta) -> Callable[..., datetime]:
-    """The clock that requests are signed by."""
+    """The clock that signs the requests."""
 
     def skewed(remove_tzinfo: bool = True) -> datetime:
         return botocore.compat.get_current_datetime(remove_tzinfo) + ahead
@@ -121,9 +126,7 @@ def skewed_by(ahead: timedelta) -> Callable[..., datetime]:
 
 
 @pytest.mark.parametrize("when", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"])
-def test_aliases_are_ordered_by_number_whatever_a_clock_said(
-    line: Line, release: Path, tmp_path: Path, when: str
-) -> None:
+def test_aliases_are_ordered_by_seq_not_by_time(line: Line, release: Path, tmp_path: Path, when: str) -> None:
     first = publish_and_change(line.direct, release)
     key = line.direct.key("jokes", "aliases", "latest.json")
     data = line.direct.read(key)

@@ -1,4 +1,4 @@
-"""Claims about uploads that a killed publisher left unfinished."""
+"""Unfinished uploads of a killed publisher."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +10,7 @@ from tasks.errors import InputError
 from tasks.storage.embedded_server import Endpoint
 from tasks.storage.store import Store
 from tasks.storage.uploads import abort_stale
-
-from .conftest import connected
+from tests.storage.conftest import connected
 
 
 @pytest.fixture
@@ -42,18 +41,18 @@ def test_unfinished_uploads_of_one_release_are_aborted(any_store: Store) -> None
     assert abort_stale(any_store, "jokes", 0, dry_run=False) == ()
 
 
-def test_those_of_checkpoints_are_aborted_too(any_store: Store) -> None:
+def test_unfinished_uploads_of_checkpoints_are_aborted_too(any_store: Store) -> None:
     mine = start(any_store, "checkpoints", "1" * 64, "step-0000000001", "optimizer.pt")
     assert [upload.key for upload in abort_stale(any_store, "jokes", 0, dry_run=False)] == [mine]
 
 
-def test_a_young_one_may_still_go_on(any_store: Store) -> None:
+def test_a_young_upload_is_kept(any_store: Store) -> None:
     mine = start(any_store, "jokes", "versions", "1" * 64, "model.safetensors")
     assert abort_stale(any_store, "jokes", 24, dry_run=False) == ()
     assert unfinished(any_store) == [mine]
 
 
-def test_one_that_ends_meanwhile_is_no_error(store: Store) -> None:
+def test_an_upload_that_ends_meanwhile_is_not_an_error(store: Store) -> None:
     key = start(store, "jokes", "versions", "1" * 64, "model.safetensors")
     ended: list[bool] = []
 
@@ -69,7 +68,7 @@ def test_one_that_ends_meanwhile_is_no_error(store: Store) -> None:
     assert ended
 
 
-def test_a_store_that_cannot_list_them_is_said_to_be_so(store: Store) -> None:
+def test_a_store_that_cannot_list_uploads_is_an_error(store: Store) -> None:
     def refuse(**_: object) -> None:
         error: Any = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": 501}}
         raise ClientError(error, "ListMultipartUploads")

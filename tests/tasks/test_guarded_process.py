@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.guarded_process import GuardedChild
-from tests.factories.waiting import wait_until
-from tests.storage.conftest import is_running
+from tests.factories.waiting import is_running, wait_until
 
 SLEEPER = ["/bin/sh", "-c", "echo $$; exec sleep 600"]
 PARENT = """
@@ -49,14 +48,14 @@ def test_close_ends_the_command_and_its_supervisor(tmp_path: Path) -> None:
     assert child.poll() == 128 + signal.SIGTERM
 
 
-def test_close_ends_what_the_command_started_too(tmp_path: Path) -> None:
+def test_close_ends_child_processes_of_the_command_too(tmp_path: Path) -> None:
     child = start(["/bin/sh", "-c", "sleep 600 & echo $!; wait"], tmp_path / "log")
     grandchild = first_pid(tmp_path / "log")
     child.close()
     assert wait_until(lambda: not is_running(grandchild))
 
 
-def test_a_command_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
+def test_a_command_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     child = start(["/bin/sh", "-c", "trap '' TERM; echo $$; while :; do sleep 0.1; done"], tmp_path / "log")
     pid = first_pid(tmp_path / "log")
     before = time.monotonic()
@@ -126,7 +125,7 @@ def test_ctrl_c_in_our_terminal_does_not_reach_the_command(tmp_path: Path) -> No
     child.close()
 
 
-def test_poll_tells_the_exit_status_of_the_command(tmp_path: Path) -> None:
+def test_poll_returns_the_exit_status_of_the_command(tmp_path: Path) -> None:
     child = start(["/bin/sh", "-c", "exit 3"], tmp_path / "log")
     assert wait_until(lambda: child.poll() is not None)
     assert child.poll() == 3
