@@ -1,16 +1,12 @@
-"""A child server that cannot outlive us.
+"""Starts a child process that cannot outlive this one, however this one ends: exit, Ctrl-C, SIGTERM or kill -9.
 
-What comes in: a command. What it leaves: a running process, and none as soon as this process is gone, however it
-ends: normal exit, Ctrl-C, SIGTERM or kill -9.
+The command runs under a small supervisor (this file, run as a script), which holds the read end of a pipe whose write
+end only this process holds. When this process dies or closes the pipe, the supervisor reads end of file, ends the
+command's process group (SIGTERM, a grace period, SIGKILL) and exits. This works from any thread and on macOS; a death
+signal set in the child would fire when the thread that started it ends. Both run in their own session, so Ctrl-C in the
+terminal reaches neither. POSIX only.
 
-How: the command runs under a small supervisor (this file, run as a script). The supervisor holds the read end of a pipe
-whose write end only we hold. When we die, or close the pipe, it reads end of file, ends the command's process group
-(SIGTERM, 5 seconds or as told, SIGKILL) and exits. So there is one way to stop, and it works from any thread and on
-macOS; a death signal set in the child alone would fire when the thread that started it ends. Both run in a session of
-their own: Ctrl-C in the terminal reaches neither. POSIX only.
-
-On Linux the kernel also ends the command should the supervisor itself be killed. macOS has no such signal: there, a
-kill -9 of the supervisor leaves the command running.
+On Linux the kernel also ends the command if the supervisor itself is killed; on macOS the command keeps running then.
 """
 
 import atexit
@@ -27,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 GRACE_S = 5.0
-"""How long a command may take to end after SIGTERM, where nothing else is said."""
+"""Default for the seconds that a command may take to end after SIGTERM."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
@@ -41,7 +37,7 @@ class GuardedChild:
         self._lifeline: int | None = lifeline
         self._owner = os.getpid()
         atexit.register(self.close)
-        _let_go_in_forks(self)
+        _close_lifeline_in_forks(self)
 
     @classmethod
     def start(
@@ -53,13 +49,13 @@ class GuardedChild:
         keep_open: Sequence[int] = (),
         grace_s: float = GRACE_S,
     ) -> "GuardedChild":
-        """Start `command`, absolute path first, with exactly `env`; its output is added to `log_path`, or dropped.
+        """Start `command`, absolute path first, with exactly `env`; its output is appended to `log_path`, or discarded.
 
-        Returns at once: whether the command could start is seen in `poll` and in the log. The file descriptors in
-        `keep_open` stay open in the supervisor until the command has ended (for a lock that must last as long).
+        Returns at once: a command that cannot start shows in `poll` and in the log. The file descriptors in `keep_open`
+        stay open in the supervisor until the command has ended (for a lock that must be held as long).
         """
-        ear, lifeline = os.pipe()
-        supervisor = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(ear), str(grace_s), *command]
+        read_end, lifeline = os.pipe()
+        supervisor = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(read_end), str(grace_s), *command]
         try:
             with _open_log(log_path) as log:
                 process = subprocess.Popen(
@@ -68,30 +64,30 @@ class GuardedChild:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    pass_fds=(ear, *keep_open),
+                    pass_fds=(read_end, *keep_open),
                     start_new_session=True,
                 )
         except BaseException:
             os.close(lifeline)
             raise
         finally:
-            os.close(ear)
+            os.close(read_end)
         return cls(process, lifeline, grace_s)
 
     @property
     def pid(self) -> int:
-        """Process id of the supervisor; it is also the id of the session that the command runs in."""
+        """Process id of the supervisor, which is also the session id of the command."""
         return self._process.pid
 
     def poll(self) -> int | None:
-        """None while the command runs, then its exit status (128 + n after signal n, 127 if it could not start)."""
+        """None while the command runs, then its exit status (128 + n after signal n, 127 if it cannot start)."""
         return self._process.poll()
 
     def close(self) -> None:
-        """End the command and wait until it is gone: SIGTERM, after `grace_s` SIGKILL. Harmless when called again."""
+        """End the command and wait for it: SIGTERM, after `grace_s` SIGKILL. May be called again."""
         if os.getpid() != self._owner:
             return
-        self._let_go()
+        self._close_lifeline()
         try:
             self._process.wait(self._grace_s + 5)
         except subprocess.TimeoutExpired:
@@ -99,32 +95,31 @@ class GuardedChild:
             self._process.wait()
         atexit.unregister(self.close)
 
-    def _let_go(self) -> None:
+    def _close_lifeline(self) -> None:
         lifeline, self._lifeline = self._lifeline, None
         if lifeline is not None:
             os.close(lifeline)
 
 
-def _let_go_in_forks(child: GuardedChild) -> None:
-    """A forked worker must not hold the pipe: it would keep the command alive after us."""
+def _close_lifeline_in_forks(child: GuardedChild) -> None:
+    """Close the pipe in forked processes: one that held it would keep the command alive after this process."""
     reference = weakref.ref(child)
 
-    def let_go() -> None:
-        held = reference()
-        if held is not None:
-            held._let_go()
+    def close_lifeline() -> None:
+        if (child := reference()) is not None:
+            child._close_lifeline()
 
-    os.register_at_fork(after_in_child=let_go)
+    os.register_at_fork(after_in_child=close_lifeline)
 
 
 def _open_log(log_path: Path | None) -> contextlib.AbstractContextManager[IO[bytes]]:
     return Path(os.devnull).open("wb") if log_path is None else log_path.open("ab")
 
 
-# From here on: the supervisor's side, run as a script by `start`. Standard library only.
+# Below is the supervisor, run as a script by `start`: standard library only.
 
 
-def _supervise(ear: int, grace_s: float, command: Sequence[str]) -> int:
+def _supervise(read_end: int, grace_s: float, command: Sequence[str]) -> int:
     """Run `command` until it ends, the pipe closes or a stop signal comes; return its exit status."""
     wake, waker = os.pipe()
     os.set_blocking(waker, False)
@@ -136,24 +131,24 @@ def _supervise(ear: int, grace_s: float, command: Sequence[str]) -> int:
     except OSError as error:
         print(f"cannot start {command[0]}: {error}", file=sys.stderr)
         return 127
-    _wait_for_end(child, ear, wake)
+    _wait_for_end(child, read_end, wake)
     _end_group(child, grace_s)
     status = child.wait()
     return 128 - status if status < 0 else status
 
 
-def _wait_for_end(child: subprocess.Popen[bytes], ear: int, wake: int) -> None:
+def _wait_for_end(child: subprocess.Popen[bytes], read_end: int, wake: int) -> None:
     while child.poll() is None:
-        ready, _, _ = select.select([ear, wake], [], [])
-        if ear in ready:
+        ready, _, _ = select.select([read_end, wake], [], [])
+        if read_end in ready:
             return
         if not set(os.read(wake, 512)).isdisjoint(_STOP_SIGNALS):
             return
 
 
 def _end_group(child: subprocess.Popen[bytes], grace_s: float) -> None:
-    """SIGTERM, a time of grace, then SIGKILL for whatever is left of the command's process group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
+    """SIGTERM, a grace period, then SIGKILL for the rest of the command's process group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
         os.killpg(child.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(grace_s)
@@ -162,7 +157,7 @@ def _end_group(child: subprocess.Popen[bytes], grace_s: float) -> None:
 
 
 def _die_with_parent() -> None:
-    """Linux: SIGKILL for the command when the supervisor ends. The supervisor has one thread, so this is exact."""
+    """On Linux, SIGKILL the command when the supervisor ends; reliable since the supervisor has one thread."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
