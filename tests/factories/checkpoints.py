@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.storage.mirror import Mirror
 from tasks.training.checkpoints import Checkpoints
-from tests.stage.test_folders import names
+from tests.factories.folders import names
 
 KEY = "c0ffee" * 10
 

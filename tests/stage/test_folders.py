@@ -1,12 +1,13 @@
+import contextlib
 import errno
 import hashlib
-import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 from tasks.errors import InputError
 from tasks.stage import folders
 from tasks.stage.folders import (
-    MANIFEST,
     digest,
     file_digest,
     list_files,
@@ -23,6 +23,19 @@ from tasks.stage.folders import (
     open_whole,
     read_manifest,
     write_whole,
+)
+from tests.factories.folders import (
+    altered,
+    extra,
+    fill,
+    first_line,
+    longer,
+    manifest_cut_off,
+    manifest_of_another_kind,
+    missing,
+    names,
+    no_manifest,
+    start,
 )
 
 FILL = """
@@ -53,26 +66,6 @@ try:
 except InputError as error:
     print(error)
 """
-
-
-def fill(folder: Path) -> dict[str, Any]:
-    (folder / "below").mkdir()
-    (folder / "a.txt").write_text("alpha")
-    (folder / "below" / "b.bin").write_bytes(bytes(range(9)))
-    return {"count": 2}
-
-
-def start(*words: object) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-c", *map(str, words)], stdout=subprocess.PIPE, text=True)
-
-
-def first_line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_folder_has_what_was_filled_in_and_a_manifest_that_names_it(tmp_path: Path) -> None:
@@ -171,34 +164,6 @@ def test_two_threads_that_make_the_same_folder_at_once_both_succeed(tmp_path: Pa
     assert len(made) == 2
     assert made[0] == made[1] == read_manifest(folder)
     assert names(folder.parent) == ["key"]
-
-
-def altered(folder: Path) -> None:
-    (folder / "a.txt").write_text("alphA")
-
-
-def missing(folder: Path) -> None:
-    (folder / "below" / "b.bin").unlink()
-
-
-def extra(folder: Path) -> None:
-    (folder / "c.txt").write_text("")
-
-
-def longer(folder: Path) -> None:
-    (folder / "a.txt").write_text("alpha and more")
-
-
-def manifest_cut_off(folder: Path) -> None:
-    (folder / MANIFEST).write_bytes((folder / MANIFEST).read_bytes()[:-20])
-
-
-def manifest_of_another_kind(folder: Path) -> None:
-    (folder / MANIFEST).write_text(json.dumps(["files"]))
-
-
-def no_manifest(folder: Path) -> None:
-    (folder / MANIFEST).unlink()
 
 
 @pytest.mark.parametrize(
@@ -343,3 +308,23 @@ def test_a_file_digest_is_the_sha256_of_its_bytes(tmp_path: Path) -> None:
     assert file_digest(tmp_path / "any.bin") == hashlib.sha256(content).hexdigest()
     with pytest.raises(InputError, match="there is no such file"):
         file_digest(tmp_path / "gone")
+
+
+def test_a_folder_that_another_run_creates_and_removes_meanwhile_can_be_created(tmp_path: Path) -> None:
+    folder, ended = tmp_path / "checkpoints" / "key", threading.Event()
+
+    def create_and_remove() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError):
+                folder.mkdir()
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    folder.parent.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(create_and_remove)
+        try:
+            for _ in range(3000):
+                folders.make_place(folder)
+        finally:
+            ended.set()

@@ -14,8 +14,7 @@ from tasks.settings import settings
 from tasks.stage.folders import MANIFEST, list_files
 from tasks.training.checkpoints import Checkpoints
 from tests.factories.checkpoints import KEY, fill, never, saved, step_of, steps
-from tests.factories.waiting import no_file_larger_than
-from tests.stage.test_folders import (
+from tests.factories.folders import (
     altered,
     extra,
     first_line,
@@ -26,6 +25,7 @@ from tests.stage.test_folders import (
     no_manifest,
     start,
 )
+from tests.factories.waiting import no_file_larger_than
 
 SAVE = """
 import sys, time

@@ -1,22 +1,19 @@
 """Two runs of the same training at once: one holds its checkpoints, the other waits."""
 
-import contextlib
 import fcntl
 import os
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from tasks.errors import UnavailableError
 from tasks.settings import settings
-from tasks.stage.folders import make_place
 from tasks.training.checkpoints import Checkpoints
 from tests.factories.checkpoints import KEY, saved
-from tests.stage.test_folders import first_line, names, start
+from tests.factories.folders import first_line, names, start
 
 HOLD = """
 import sys, time
@@ -120,23 +117,3 @@ def test_a_lock_that_was_removed_while_it_was_being_taken_is_not_held(monkeypatc
     ):
         pass
     assert removed
-
-
-def test_a_place_that_another_run_makes_and_removes_meanwhile_can_be_made(tmp_path: Path) -> None:
-    place, ended = tmp_path / "checkpoints" / KEY, threading.Event()
-
-    def make_and_remove() -> None:
-        while not ended.is_set():
-            with contextlib.suppress(OSError):
-                place.mkdir()
-            with contextlib.suppress(OSError):
-                place.rmdir()
-
-    place.parent.mkdir()
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(make_and_remove)
-        try:
-            for _ in range(3000):
-                make_place(place)
-        finally:
-            ended.set()

@@ -18,8 +18,8 @@ from tasks.storage.manifest import MIN_PART
 from tasks.storage.mirror import Mirror
 from tasks.training.checkpoints import Checkpoints
 from tests.factories.checkpoints import KEY, fill, saved, step_of, steps
+from tests.factories.folders import altered, names, start
 from tests.factories.waiting import no_file_larger_than, wait_until
-from tests.stage.test_folders import altered, names, start
 from tests.storage.gate import Gate, gate_before
 
 TRAIN = """

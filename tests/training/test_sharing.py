@@ -14,8 +14,8 @@ from tasks.stage.references import Base, ModelReference
 from tasks.storage.destination import open_store, parse_destination
 from tasks.storage.embedded_server import LOCAL_BUCKET, Endpoint
 from tasks.training.sharing import forget, obtain, obtain_model, obtain_same, share, share_model
+from tests.factories.folders import names
 from tests.factories.waiting import no_file_larger_than
-from tests.stage.test_folders import names
 from tests.storage.gate import gate_before
 
 KEY = "ab" * 32
