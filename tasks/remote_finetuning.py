@@ -13,7 +13,6 @@ from uuid import UUID
 
 import httpx
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -23,7 +22,7 @@ from prefect.states import Cancelling
 
 from tasks.errors import InputError, UnavailableError
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
-from tasks.stage.caching import ASKS_STORE, retry_can_help
+from tasks.stage.caching import ASKS_STORE
 from tasks.stage.references import ModelReference, TokenBlocks, Weights
 from tasks.training.sharing import forget, obtain, obtain_model, obtain_same, share, share_model
 from tasks.weights import weights_key
@@ -36,14 +35,7 @@ SILENCE_S = 600.0
 _UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
 
 
-@task(
-    name="finetune remotely",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=3,
-    retry_delay_seconds=[10, 30, 60],
-    retry_condition_fn=retry_can_help,
-)
+@task(name="finetune remotely", **(MOVES_FOLDERS | {"retry_delay_seconds": [10, 30, 60]}))
 def finetune_remotely(  # noqa: PLR0913 the parameters of `finetune`
     deployment: str,
     *,

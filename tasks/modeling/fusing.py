@@ -1,15 +1,13 @@
-"""Fused training: the same loss and the same gradients as Hugging Face's model gives, in less time and memory.
+"""A fused training loss for GPT-Neo and GPT-2: the loss and gradients of Hugging Face's model, in less time and memory.
 
-What comes in: a GPT-Neo or GPT-2 that writes text. What it leaves: the same model, and, where it is given labels,
+* The loss is computed in chunks of rows: the logits, their logarithms and their gradient, each [B, T, V] in fp32, never
+  exist as a whole.
+* Right padding, which causal attention cannot see, needs no attention mask and so no slow kernel.
+* GELU is one pass instead of eight.
 
-* the loss is taken some rows at a time: the logits of all places by the whole vocabulary, their logarithms and their
-  gradient, each [B, T, V] in fp32, are never there;
-* right padding, which causal attention cannot see, brings no attention mask and so no slow kernel;
-* GELU is one pass and not eight.
-
-Without labels the model answers as before. `torch.nn.functional.linear_cross_entropy` is not
-used: it took 2.9 times as long in fp32 on two CPU cores (hidden size 768, 50,257 tokens), it returns the loss of bf16
-input in bf16 (three digits), and on a CPU it multiplies that input in fp32.
+Without labels the model's `forward` is unchanged. `torch.nn.functional.linear_cross_entropy` is not used: in fp32 it
+took 2.9 times as long on two CPU cores (hidden size 768, 50,257 tokens), it returns the loss of bf16 input in bf16
+(three digits), and on a CPU it multiplies that input in fp32.
 """
 
 import inspect
@@ -28,16 +26,16 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from tasks.modeling.blocks import IGNORED_LABEL
 
 LOGITS_AT_ONCE = {"cuda": 2**26}
-"""Logits that are held at once, by device: enough rows to keep a GPU busy."""
+"""Logits per chunk by device type: enough rows to keep a GPU busy."""
 LOGITS_AT_ONCE_ELSEWHERE = 2**23
-"""32 MB in fp32; more was no quicker on a CPU."""
+"""32 MB in fp32; larger chunks are no faster on a CPU."""
 
 
 def fuse(model: Any) -> bool:
-    """Let `model` compute its training loss in the fused way, and return whether it does.
+    """Make `model` compute the fused loss, and return whether it does.
 
-    GPT-Neo and GPT-2 do; any other architecture is left exactly as it was, which is right, only slower. Adapters (peft)
-    are added afterwards. Fusing twice is fusing once. The config and what is saved stay as they are.
+    GPT-Neo and GPT-2 do; any other architecture is unchanged and slower. Call it before adapters (peft) are added; it
+    is idempotent. The config and the saved files do not change.
     """
     if type(model) not in (GPTNeoForCausalLM, GPT2LMHeadModel):
         return False
@@ -45,16 +43,16 @@ def fuse(model: Any) -> bool:
         for name, child in layer.named_children():
             if type(child) is NewGELUActivation:
                 setattr(layer, name, nn.GELU(approximate="tanh"))
-    model.forward = MethodType(_forward_of(type(model)), model)  # type: ignore[arg-type]
+    model.forward = MethodType(_fused_forward(type(model)), model)  # type: ignore[arg-type]
     return True
 
 
 @cache
-def _forward_of(architecture: type) -> Callable[..., Any]:
-    """An architecture's `forward` with the fused loss; whoever inspects it sees the signature of the plain one."""
+def _fused_forward(architecture: type) -> Callable[..., Any]:
+    """An architecture's `forward` with the fused loss and the signature of the plain one."""
     plain = architecture.forward  # type: ignore[attr-defined]
 
-    def forward(  # noqa: PLR0913 what a training passes has a name
+    def forward(  # noqa: PLR0913 the arguments that a training passes
         self: Any,
         input_ids: Tensor | None = None,
         *others: Any,
@@ -64,12 +62,12 @@ def _forward_of(architecture: type) -> Callable[..., Any]:
         use_cache: bool | None = None,
         **more: Any,
     ) -> Any:
-        named = {"labels": labels, "attention_mask": attention_mask, "use_cache": use_cache, **more}
-        asked_for_more = bool(others) or any(value is not None for value in more.values())
-        if input_ids is None or labels is None or asked_for_more or not _can_fuse(self, input_ids.device.type):
-            counted = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
-            given = {name: value for name, value in named.items() if value is not None}
-            return plain(self, input_ids, *others, **given, **counted)
+        arguments = {"labels": labels, "attention_mask": attention_mask, "use_cache": use_cache, **more}
+        has_others = bool(others) or any(value is not None for value in more.values())
+        if input_ids is None or labels is None or has_others or not _can_fuse(self, input_ids.device.type):
+            arguments["num_items_in_batch"] = num_items_in_batch
+            given = {name: value for name, value in arguments.items() if value is not None}
+            return plain(self, input_ids, *others, **given)
         mask = None if _is_needless(attention_mask, labels) else attention_mask
         hidden = self.transformer(input_ids, attention_mask=mask, use_cache=False, return_dict=True)[0]
         loss = _mean_loss(hidden, self.lm_head.weight, labels, num_items_in_batch)
@@ -80,17 +78,17 @@ def _forward_of(architecture: type) -> Callable[..., Any]:
 
 
 def _can_fuse(model: Any, device: str) -> bool:
-    """Not where the head has adapters or a bias, nor in fp16, which sums over many tokens overflow."""
+    """False if the head has adapters or a bias, and in fp16, which overflows in sums over many tokens."""
     return type(model.lm_head) is nn.Linear and model.lm_head.bias is None and _precision(device) != torch.float16
 
 
 def _precision(device: str) -> torch.dtype | None:
-    """What matrices are multiplied in here, where that is not their own precision."""
+    """The precision of matrix products under autocast; None without autocast."""
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
 def _is_needless(mask: Tensor | None, labels: Tensor) -> bool:
-    """Whether all pads are on the right and count for nothing: no real token sees them then, with or without a mask."""
+    """Whether all pads are on the right and have no label: no real token sees them, with or without a mask."""
     if mask is None:
         return True
     if mask.dim() != 2 or mask.shape != labels.shape or torch.compiler.is_compiling():
@@ -99,16 +97,16 @@ def _is_needless(mask: Tensor | None, labels: Tensor) -> bool:
     return bool(on_the_right & ((mask != 0) | (labels == IGNORED_LABEL)).all())
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # compiled, all logits would be held at once
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # compiled, all logits would exist at once
 def _mean_loss(hidden: Tensor, head: Tensor, labels: Tensor, count: Tensor | int | None) -> Tensor:
-    """Negative log-likelihood in fp32 of each label, given the place before it: the sum, divided by `count`.
+    """The sum of the negative log-likelihoods of the labels in fp32, divided by `count` (default: their number).
 
-    `hidden` is [B, T, H], `head` [V, H], `labels` [B, T]; left out, `count` is the number of labels that count.
+    `hidden` is [B, T, H], `head` [V, H], `labels` [B, T]; position t predicts label t + 1.
     """
     rows = hidden[:, :-1].flatten(0, 1)  # [N, H]
     targets = labels[:, 1:].flatten().to(rows.device)  # [N]
     real = targets != IGNORED_LABEL
-    if rows.device.type == "cpu" and not bool(real.all()):  # elsewhere, asking would wait for the device
+    if rows.device.type == "cpu" and not bool(real.all()):  # on a GPU the check would synchronize
         rows, targets, real = rows[real], targets[real], real[real]
     dtype = _precision(rows.device.type) or rows.dtype
     with torch.autocast(rows.device.type, enabled=False):
@@ -117,13 +115,13 @@ def _mean_loss(hidden: Tensor, head: Tensor, labels: Tensor, count: Tensor | int
 
 
 class _SummedLoss(torch.autograd.Function):
-    """Sum of the negative log-likelihoods; the gradients are made on the way, while the logits are there."""
+    """Sum of the negative log-likelihoods; the gradients are computed in the forward pass, chunk by chunk."""
 
     @staticmethod
     def forward(  # noqa: PLR0913, PLR0917
         ctx: Any, rows: Tensor, head: Tensor, targets: Tensor, dtype: torch.dtype, training: bool
     ) -> Tensor:
-        """Rows [N, H], head [V, H] and targets [N] to one number in fp32; logits are computed in `dtype`."""
+        """The sum in fp32 for rows [N, H], head [V, H] and targets [N]; logits are computed in `dtype`."""
         matrix, total = head.to(dtype), rows.new_zeros((), dtype=torch.float32)
         wants_rows, wants_head = (training and wanted for wanted in ctx.needs_input_grad[:2])
         ctx.rows = torch.empty_like(rows) if wants_rows else None
@@ -134,18 +132,18 @@ class _SummedLoss(torch.autograd.Function):
             total += nn.functional.nll_loss(logarithms, wanted, ignore_index=IGNORED_LABEL, reduction="sum")
             if not (wants_rows or wants_head):
                 continue
-            slopes = _slopes_in_place(logarithms, wanted).to(dtype)  # [n, V]
+            gradients = _logit_gradients_in_place(logarithms, wanted).to(dtype)  # [n, V]
             if ctx.rows is not None:
-                ctx.rows[chunk] = slopes @ matrix
+                ctx.rows[chunk] = gradients @ matrix
             if ctx.head is not None:
-                _add_product(ctx.head, slopes, some)
+                _add_product(ctx.head, gradients, some)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients made before, times that of the loss; they are handed over, so there is no second time."""
-        gradients = [None if made is None else made.mul_(slope) for made in (ctx.rows, ctx.head)]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of the forward pass times that of the loss; they are freed, so it can run only once."""
+        gradients = [None if made is None else made.mul_(gradient) for made in (ctx.rows, ctx.head)]
         del ctx.rows, ctx.head
         return (*gradients, None, None, None)
 
@@ -155,17 +153,17 @@ def _chunks(rows: int, vocabulary: int, device: str) -> Iterator[slice]:
     return (slice(begin, begin + size) for begin in range(0, rows, size))
 
 
-def _slopes_in_place(logarithms: Tensor, targets: Tensor) -> Tensor:
-    """Gradient of the summed loss by the logits [n, V]: the probabilities, less one at the target; 0 at no target."""
+def _logit_gradients_in_place(logarithms: Tensor, targets: Tensor) -> Tensor:
+    """Gradient of the loss with respect to the logits [n, V]: probabilities minus one at the target; 0 if ignored."""
     real = targets != IGNORED_LABEL
-    slopes = logarithms.exp_()
-    slopes.scatter_add_(1, targets.clamp(min=0)[:, None], slopes.new_full((len(targets), 1), -1.0))
-    return slopes if slopes.device.type == "cpu" else slopes.mul_(real[:, None])  # on a CPU all are real
+    gradients = logarithms.exp_()
+    gradients.scatter_add_(1, targets.clamp(min=0)[:, None], gradients.new_full((len(targets), 1), -1.0))
+    return gradients if gradients.device.type == "cpu" else gradients.mul_(real[:, None])  # on a CPU all are real
 
 
-def _add_product(total: Tensor, slopes: Tensor, rows: Tensor) -> None:
-    """`total` [V, H] += `slopes`ᵀ [V, n] · `rows` [n, H], summed in the precision of `total`."""
-    if total.dtype == slopes.dtype:
-        total.addmm_(slopes.t(), rows)
+def _add_product(total: Tensor, gradients: Tensor, rows: Tensor) -> None:
+    """`total` [V, H] += `gradients`ᵀ [V, n] · `rows` [n, H], summed in the precision of `total`."""
+    if total.dtype == gradients.dtype:
+        total.addmm_(gradients.t(), rows)
     else:
-        total += slopes.t() @ rows
+        total += gradients.t() @ rows

@@ -1,4 +1,4 @@
-"""Small checkpoints: what saves them, and what is there afterwards."""
+"""Small checkpoints, and what is left of them on the disk."""
 
 from pathlib import Path
 from typing import Any

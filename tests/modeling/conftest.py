@@ -1,4 +1,4 @@
-"""Tiny and real: a two-layer GPT-Neo, a two-layer GPT-2 with dropout, and a tokenizer trained on a few sentences."""
+"""Tiny real models: a two-layer GPT-Neo, a two-layer GPT-2 with dropout, and a tokenizer trained on a few sentences."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,14 +27,14 @@ BLOCK = 32
 Trained = tuple[TunableGeneration, Outcome]
 Call = tuple[dict[str, Any], list[int]]
 SENTENCE = "you can make a sandwich , with cheese ."
-"""The one sentence that the `learned` model writes; tidied, it would lose two spaces."""
+"""The one sentence that the `learned` model writes; cleaned up, it would lose two spaces."""
 
 FITTING = Recipe(learning_rate=1e-2, batch_size=8, lr_scheduler_type="linear", warmup_ratio=0.0)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Models this small are slower with more threads, and slower by far where other processes want the cores."""
+    """Models this small are slower with more threads, and much slower if other processes need the cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -110,7 +110,7 @@ def train(neo_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_pat
 
 @pytest.fixture(scope="session")
 def learned_folder(neo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that knows one sentence, with a tokenizer that tidies what it decodes, as those of GPT-2's time do."""
+    """A model that writes one sentence, with a tokenizer that cleans up spaces, as older tokenizers do."""
     folder = tmp_path_factory.mktemp("learned") / "model"
     generator = TunableGeneration("GPT-NEO", str(neo_folder))
     rows_ = make_rows(neo_folder, [SENTENCE] * 80)
@@ -130,7 +130,7 @@ def train_model(
     base: Path,
     some_rows: list[Row],
     held_out: list[Row],
-    place: Path,
+    folder: Path,
     *,
     kind: str = "GPT-NEO",
     checkpoints: Checkpoints | None = None,
@@ -139,29 +139,29 @@ def train_model(
     sampling: SamplingParameters | None = None,
     **values: Any,
 ) -> Trained:
-    """Load `base`, fine-tune it as a pretrained model with these training parameters and save it to `place`.
+    """Load `base`, fine-tune it as a pretrained model with these training parameters and save it to `folder`.
 
-    In full precision, on whatever processor: tests compare numbers.
+    In full precision on any processor, since tests compare numbers.
     """
     training = TrainingParameters(**{"bf16": False, **values})
     generator = TunableGeneration(kind, str(base))
     recipe = choose_recipe(training, preset=None, blocks=len(some_rows))
     outcome = finetune(
-        generator, blocks_of(some_rows), blocks_of(held_out), place, training=training, recipe=recipe,
+        generator, blocks_of(some_rows), blocks_of(held_out), folder, training=training, recipe=recipe,
         checkpoints=checkpoints, resume_from=resume_from, on_progress=on_progress, sampling=sampling,
     )  # fmt: skip
     return generator, outcome
 
 
 def make_rows(folder: Path, some_texts: Sequence[str]) -> list[Row]:
-    """The way of the pipeline from texts to rows, for the tokenizer in `folder`."""
+    """Tokenize and pack texts as the pipeline does, with the tokenizer in `folder`."""
     tokenizer = load_tokenizer(str(folder))
     blocks = pack(tokenize(some_texts, tokenizer), eos_token_id=tokenizer.eos_token_id, block_size=BLOCK)
     return rows(blocks, block_size=BLOCK, pad_token_id=tokenizer.pad_token_id)
 
 
 def float64_loss(folder: Path, some_rows: Sequence[Row]) -> float:
-    """Mean negative log-likelihood by another road: row by row, pads cut off, log-softmax in float64."""
+    """Mean negative log-likelihood, computed independently: row by row, without padding, log-softmax in float64."""
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     losses: list[float] = []
     for row in some_rows:
@@ -169,7 +169,7 @@ def float64_loss(folder: Path, some_rows: Sequence[Row]) -> float:
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0].double()
         chosen = torch.log_softmax(logits, dim=-1)
-        losses += [-float(chosen[place, token]) for place, token in enumerate(ids[1:])]
+        losses += [-float(chosen[position, token]) for position, token in enumerate(ids[1:])]
     return sum(losses) / len(losses)
 
 

@@ -1,4 +1,4 @@
-"""Claims about LoRA: adapters are trained and nothing else, and a plain model is what is left."""
+"""LoRA trains adapters only, and the result is a plain model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +24,13 @@ def go(
 ) -> Callable[..., Trained]:
     base = request.getfixturevalue("neo_folder" if request.param == "GPT-NEO" else "gpt2_folder")
 
-    def train(place: str, **values: Any) -> Trained:
-        return train_model(base, train_rows, eval_rows, tmp_path / place, kind=request.param, **{**LORA, **values})
+    def train(name: str, **values: Any) -> Trained:
+        return train_model(base, train_rows, eval_rows, tmp_path / name, kind=request.param, **{**LORA, **values})
 
     return train
 
 
-def test_what_is_saved_is_a_plain_model_with_the_loss_that_was_reported(
+def test_the_saved_model_is_plain_and_has_the_reported_loss(
     go: Callable[..., Trained], eval_rows: list[Row], tmp_path: Path
 ) -> None:
     generator, outcome = go("model")
@@ -49,7 +49,7 @@ def test_only_the_named_layers_change(neo: TunableGeneration, go: Callable[..., 
 
 
 @pytest.mark.parametrize(("kind", "folder"), [("gpt_neo", "neo_folder"), ("gpt2", "gpt2_folder")])
-def test_left_out_every_projection_gets_adapters_of_the_rank_and_strength(
+def test_by_default_every_projection_gets_adapters_of_the_given_rank_and_alpha(
     kind: str, folder: str, request: pytest.FixtureRequest
 ) -> None:
     model = AutoModelForCausalLM.from_pretrained(request.getfixturevalue(folder))
@@ -74,7 +74,7 @@ def test_merging_changes_no_output(gpt2: TunableGeneration) -> None:
         assert torch.allclose(merge_adapters(adapted)(ids).logits, wanted, atol=1e-5)
 
 
-def test_going_on_from_a_checkpoint_ends_with_the_same_weights(go: Callable[..., Trained], tmp_path: Path) -> None:
+def test_a_resumed_training_ends_with_the_same_weights(go: Callable[..., Trained], tmp_path: Path) -> None:
     saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
     _, undisturbed = go("undisturbed", checkpoints=saved_checkpoints, save_steps=2, lora_dropout=0.2)
     _, again = go("again", resume_from=saved_checkpoints.at(4), lora_dropout=0.2)
@@ -82,7 +82,7 @@ def test_going_on_from_a_checkpoint_ends_with_the_same_weights(go: Callable[...,
     assert without_speed(again.history) == without_speed(undisturbed.history)
 
 
-def test_a_layer_that_is_not_there_is_told(neo: TunableGeneration) -> None:
+def test_a_missing_layer_is_an_input_error_that_names_others(neo: TunableGeneration) -> None:
     with pytest.raises(
         InputError, match=r"--training\.lora-target-modules nowhere: .* for example c_fc, c_proj, k_proj"
     ):

@@ -1,4 +1,4 @@
-"""GPT-Neo's fused attention is the eager one but for rounding: forward and backward, padded, cached and masked."""
+"""GPT-Neo's fused attention equals the eager one up to rounding: forward and backward, padded, cached and masked."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tasks.modeling.attention import GPTNeoSdpaAttention, _cached_visible, _fini
 
 WINDOW = 8
 BELOW, ABOVE = 6, 21
-"""Tokens that a local layer sees whole, and more than it sees."""
+"""Lengths within a local layer's window, and beyond it."""
 Pair = tuple[Any, Any]
 
 
@@ -46,7 +46,7 @@ def draw(length: int, rows: int = 3) -> Tensor:
 
 
 def pad(length: int, side: str) -> Tensor:
-    """Rows with no pads, some, and more than a window of them where that leaves a token."""
+    """Rows without pads, with some, and with more than a window of them if the length allows."""
     mask = torch.ones(3, length, dtype=torch.long)
     for row, pads in ((1, 3), (2, min(WINDOW + 3, length - 1))):
         mask[row, slice(0, pads) if side == "left" else slice(length - pads, None)] = 0
@@ -58,7 +58,7 @@ def gradients(model: Any, ids: Tensor, mask: Tensor | None = None) -> tuple[Tens
     real = torch.ones_like(ids) if mask is None else mask
     model.zero_grad()
     output = model(ids, attention_mask=mask, labels=ids.masked_fill(real == 0, -100))
-    # Where pads are on the left, the last of them would predict the first real token, and what a pad sees is not told.
+    # With pads on the left, the last one would predict the first real token, and what a pad sees is undefined.
     wanted = (real[:, :-1] * real[:, 1:]).bool()
     chosen = output.logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
     (-chosen[wanted].mean()).backward()
@@ -75,7 +75,7 @@ def assert_same(
         assert float((ours[1][name] - gradient).abs().max()) <= rtol * float(gradient.abs().max().clamp(min=1)), name
 
 
-def test_every_layer_is_fused_unless_eager_is_asked_for_and_holds_no_mask(pair: Pair) -> None:
+def test_every_layer_is_fused_unless_eager_is_requested_and_stores_no_mask(pair: Pair) -> None:
     ours, theirs = ({type(block.attn.attention) for block in model.transformer.h} for model in pair)
     assert ours == {GPTNeoSdpaAttention}
     assert GPTNeoSdpaAttention not in theirs
@@ -92,15 +92,13 @@ def test_logits_and_all_gradients_are_those_of_the_eager_model(pair: Pair, lengt
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("length", [BELOW, ABOVE])
-def test_padding_on_either_side_changes_nothing_and_gives_numbers_everywhere(
-    pair: Pair, side: str, length: int
-) -> None:
+def test_padding_on_either_side_changes_no_result_and_gives_no_nan(pair: Pair, side: str, length: int) -> None:
     mask = pad(length, side)
     assert_same(*(gradients(model, draw(length), mask) for model in pair), rtol=1e-5)
     assert bool(pair[0](draw(length), attention_mask=mask).logits.isfinite().all())
 
 
-def test_what_a_pad_holds_changes_no_real_token(pair: Pair) -> None:
+def test_the_ids_of_pads_do_not_affect_real_tokens(pair: Pair) -> None:
     mask = pad(ABOVE, "left")
     others = draw(ABOVE).masked_fill(mask == 0, 7)
     ours, theirs = (pair[0](ids, attention_mask=mask).logits[mask.bool()] for ids in (draw(ABOVE), others))
@@ -109,7 +107,7 @@ def test_what_a_pad_holds_changes_no_real_token(pair: Pair) -> None:
 
 @pytest.mark.parametrize("step", [1, 3, WINDOW + 1])
 @pytest.mark.parametrize("padded", [False, True])
-def test_step_by_step_with_a_cache_is_the_whole_at_once(pair: Pair, step: int, padded: bool) -> None:
+def test_step_by_step_with_a_cache_equals_one_pass(pair: Pair, step: int, padded: bool) -> None:
     ids, mask = draw(ABOVE), pad(ABOVE, "left") if padded else None
     cache, found = DynamicCache(), []
     with torch.no_grad():
@@ -158,7 +156,7 @@ def test_a_model_in_bfloat16_and_one_that_autocasts_come_close(pair: Pair) -> No
     assert bool(halves.isfinite().all())
 
 
-def test_masks_are_made_once_for_all_layers_and_steps(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_are_computed_once_for_all_layers_and_steps(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     count_calls("_compute_visible", made, monkeypatch)
     count_calls("_combine", made, monkeypatch)
@@ -174,15 +172,15 @@ def test_masks_are_made_once_for_all_layers_and_steps(pair: Pair, monkeypatch: p
     assert made == []
 
 
-def test_a_mask_that_a_measurement_made_serves_training_too(pair: Pair) -> None:
+def test_a_mask_computed_in_an_evaluation_works_in_training(pair: Pair) -> None:
     with torch.inference_mode():
         pair[0](draw(ABOVE), output_attentions=True)
     pair[0](draw(ABOVE), output_attentions=True).logits.sum().backward()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_what_hides_a_key_is_a_number_in_every_precision(dtype: torch.dtype) -> None:
-    # In base 2, as GPU kernels compute; a row that is all infinite would come out as no numbers.
+def test_the_score_that_hides_a_key_is_finite_in_every_precision(dtype: torch.dtype) -> None:
+    # In base 2, as GPU kernels compute; a row that is all infinite would give NaN.
     hidden = _finite(torch.full((2, 2), torch.finfo(torch.float32).min), dtype)
     assert bool((hidden.float() * 1.4427).isfinite().all())
     assert bool((hidden < -1e4).all())
@@ -200,7 +198,7 @@ def count_calls(name: str, calls: list[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(attention, name, counted)
 
 
-def test_dropout_follows_the_seed_while_training_and_is_off_otherwise() -> None:
+def test_dropout_follows_the_seed_in_training_and_is_off_in_eval_mode() -> None:
     model = make(attention_dropout=0.5)
 
     def once(seed: int) -> Tensor:
@@ -214,7 +212,7 @@ def test_dropout_follows_the_seed_while_training_and_is_off_otherwise() -> None:
     assert not torch.allclose(once(1), once(2))
 
 
-def test_what_is_saved_does_not_name_the_implementation_and_loads_either_way(pair: Pair, tmp_path: Path) -> None:
+def test_the_saved_config_does_not_name_the_implementation_and_loads_either_way(pair: Pair, tmp_path: Path) -> None:
     pair[0].save_pretrained(tmp_path)
     assert not [name for name in json.loads((tmp_path / "config.json").read_text()) if "attn" in name]
     eager = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
@@ -225,7 +223,7 @@ def test_what_is_saved_does_not_name_the_implementation_and_loads_either_way(pai
 
 
 @pytest.mark.slow
-def test_compiled_it_is_the_same(pair: Pair) -> None:
+def test_the_compiled_model_gives_the_same_logits(pair: Pair) -> None:
     compiled = torch.compile(pair[0], backend="eager")
     for mask in (None, pad(ABOVE, "right")):
         ours, theirs = (model(draw(ABOVE), attention_mask=mask).logits for model in (compiled, pair[1]))

@@ -1,4 +1,4 @@
-"""Base models: presets are what was published and always the same, and what is no model is refused in one sentence."""
+"""Base models: presets have the published shapes and are reproducible; what is not a model is an InputError."""
 
 import json
 import shutil
@@ -75,7 +75,7 @@ def test_same_texts_and_seed_give_the_same_bytes_and_another_seed_others(texts: 
     assert changed == {"model.safetensors"}
 
 
-def test_building_leaves_the_random_numbers_of_the_process_alone(texts: list[str], tmp_path: Path) -> None:
+def test_building_does_not_affect_the_random_state_of_the_process(texts: list[str], tmp_path: Path) -> None:
     state = torch.random.get_rng_state()
     build(SHAPE, texts, tmp_path, seed=1)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -98,7 +98,7 @@ def test_embeddings_grow_to_the_tokenizer_and_never_shrink(neo_folder: Path, tmp
     assert embedding_rows(TunableGeneration("GPT-NEO", str(tmp_path))) == len(tokenizer)
 
 
-def test_a_tokenizer_that_names_no_limit_works(neo_folder: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_without_a_length_limit_works(neo_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(neo_folder, tmp_path, dirs_exist_ok=True)
     edit_json(tmp_path / "tokenizer_config.json", lambda config: config.pop("model_max_length"))
     generator = TunableGeneration("GPT-NEO", str(tmp_path))
@@ -112,15 +112,15 @@ def test_a_model_is_loaded_in_full_precision_and_eval_mode(gpt2: TunableGenerati
 
 
 @pytest.mark.parametrize(
-    ("removed", "said"),
+    ("removed", "message"),
     [("config.json", "no config.json"), ("*.safetensors", "no weights"), ("token*", "no tokenizer")],
 )
-def test_a_folder_that_lacks_a_part_is_refused(neo_folder: Path, tmp_path: Path, removed: str, said: str) -> None:
+def test_a_folder_that_lacks_a_part_is_refused(neo_folder: Path, tmp_path: Path, removed: str, message: str) -> None:
     shutil.copytree(neo_folder, tmp_path, dirs_exist_ok=True)
     check_model_folder(tmp_path)
     for path in tmp_path.glob(removed):
         path.unlink()
-    with pytest.raises(InputError, match=f"--model.name .*{said}"):
+    with pytest.raises(InputError, match=f"--model.name .*{message}"):
         check_model_folder(tmp_path)
 
 
@@ -183,7 +183,7 @@ def t5(folder: Path) -> None:
     ],
     ids=lambda damage: damage.__name__,
 )
-def test_a_folder_whose_model_cannot_be_used_is_one_input_error(
+def test_a_folder_with_an_unusable_model_is_an_input_error(
     neo_folder: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     shutil.copytree(neo_folder, tmp_path, dirs_exist_ok=True)
@@ -197,7 +197,7 @@ def test_a_folder_whose_model_cannot_be_used_is_one_input_error(
 
 
 @pytest.mark.parametrize("damage", [damaged_tokenizer, no_end_of_text], ids=lambda damage: damage.__name__)
-def test_a_tokenizer_that_cannot_be_used_is_one_input_error(
+def test_an_unusable_tokenizer_is_an_input_error(
     neo_folder: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     shutil.copytree(neo_folder, tmp_path, dirs_exist_ok=True)
@@ -206,14 +206,14 @@ def test_a_tokenizer_that_cannot_be_used_is_one_input_error(
         load_tokenizer(str(tmp_path))
 
 
-def test_a_config_that_cannot_be_read_is_one_input_error(neo_folder: Path, tmp_path: Path) -> None:
+def test_an_unreadable_config_is_an_input_error(neo_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(neo_folder, tmp_path, dirs_exist_ok=True)
     not_json(tmp_path)
     with pytest.raises(InputError, match=r"--model\.name"):
         load_positions(str(tmp_path))
 
 
-def test_positions_go_by_each_familys_name() -> None:
+def test_positions_are_read_by_the_name_of_each_family() -> None:
     assert positions(GPTNeoConfig(max_position_embeddings=77)) == 77
     assert positions(BertConfig(max_position_embeddings=55)) == 55
 

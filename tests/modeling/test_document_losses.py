@@ -1,4 +1,4 @@
-"""The loss of a document is that of its tokens and of its end, whatever else is measured beside it."""
+"""The loss of a document is that of its tokens and its end of text, whatever other documents are measured."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def by_hand(folder: Path, ids: list[int]) -> float:
     return float(-torch.log_softmax(logits, -1).gather(1, torch.tensor(ids[1:])[:, None]).sum())
 
 
-def test_the_loss_of_a_document_is_that_of_its_tokens_and_its_end(
+def test_the_loss_of_a_document_is_that_of_its_tokens_and_its_end_of_text(
     neo: TunableGeneration, neo_folder: Path, texts: list[str]
 ) -> None:
     end = neo.tokenizer.eos_token_id
@@ -30,7 +30,7 @@ def test_the_loss_of_a_document_is_that_of_its_tokens_and_its_end(
         assert tokens == len(ids) - 1
 
 
-def test_neither_order_nor_company_nor_batches_change_it(
+def test_the_loss_depends_neither_on_order_nor_on_other_documents_nor_on_batches(
     neo: TunableGeneration, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = document_losses(neo, texts)
@@ -49,6 +49,6 @@ def test_a_document_longer_than_the_context_is_read_in_windows(neo: TunableGener
     assert found.nats[0] == pytest.approx(sum(by_hand(neo_folder, window) for window in windows), rel=1e-5)
 
 
-def test_an_empty_document_has_its_end_to_predict(neo: TunableGeneration) -> None:
+def test_an_empty_document_has_the_loss_of_its_end_of_text(neo: TunableGeneration) -> None:
     assert document_losses(neo, [""]).tokens == [1]
     assert document_losses(neo, []) == ([], [])

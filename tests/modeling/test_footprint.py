@@ -1,4 +1,4 @@
-"""The memory that a training is said to need is that which its tensors take."""
+"""The estimated memory of a training is what its tensors take."""
 
 import os
 import subprocess
@@ -46,13 +46,13 @@ for _ in range(2):
     optimizer.step()
     optimizer.zero_grad()
 training = TrainingParameters(gradient_checkpointing=checkpointing)
-said = footprint(measure_model(sys.argv[1], None, training), training, "fp32", batch_size=8, block_size=256)
-print(status("VmHWM") - before, said.total - said.weights - said.spare)
+estimate = footprint(measure_model(sys.argv[1], None, training), training, "fp32", batch_size=8, block_size=256)
+print(status("VmHWM") - before, estimate.total - estimate.weights - estimate.spare)
 """
-"""Peak of the resident memory beside the weights, and what is said of it; glibc gives back what is freed."""
+"""Prints the peak of the resident memory without the weights, and the estimate; glibc returns freed memory."""
 
 
-def said(size: ModelSize, precision: Precision = "fp32", processes: int = 1, **training: object) -> Footprint:
+def estimate(size: ModelSize, precision: Precision = "fp32", processes: int = 1, **training: object) -> Footprint:
     parameters = TrainingParameters.model_validate(training)
     return footprint(size, parameters, precision, batch_size=4, block_size=32, processes=processes)
 
@@ -65,19 +65,19 @@ def size(neo_folder: Path) -> ModelSize:
 def test_weights_gradients_and_moments_are_those_of_the_model(neo: TunableGeneration, size: ModelSize) -> None:
     number = sum(weights.numel() for weights in neo.model.parameters())
     assert size.parameters == size.trained == number
-    assert (said(size).gradients, said(size).optimizer) == (4 * number, 8 * number)
-    assert said(size).weights - size.buffer_bytes == 4 * number
+    assert (estimate(size).gradients, estimate(size).optimizer) == (4 * number, 8 * number)
+    assert estimate(size).weights - size.buffer_bytes == 4 * number
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_the_peak_of_a_training_on_a_cpu_is_foretold_within_a_fifth(checkpointing: bool, tmp_path: Path) -> None:
+def test_the_peak_of_a_training_on_a_cpu_is_estimated_within_a_fifth(checkpointing: bool, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PEAK, tmp_path, str(checkpointing)],
         cwd=ROOT, env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    measured, foretold = map(int, done.stdout.split()[-2:])
-    assert 0.8 < foretold / measured < 1.25
+    measured, estimated = map(int, done.stdout.split()[-2:])
+    assert 0.8 < estimated / measured < 1.25
 
 
 @pytest.mark.parametrize(("kind", "dropout"), [("neo", False), ("gpt2", True)])
@@ -88,10 +88,10 @@ def test_the_activations_are_those_that_the_layers_keep(
     generator, folder = request.getfixturevalue(kind), request.getfixturevalue(f"{kind}_folder")
     size = measure_model(str(folder), None, TrainingParameters())
     assert (size.dropout, size.attention_dropout) == (dropout, dropout)
-    foretold = footprint(size, TrainingParameters(), precision, batch_size=8, block_size=64).activations
+    estimated = footprint(size, TrainingParameters(), precision, batch_size=8, block_size=64).activations
     kept = kept_bytes(generator.model, precision)
     head = 8 * 8 * 64 * size.vocabulary + 4 * size.hidden * (8 * 64 + size.vocabulary)
-    assert 0.8 < (foretold - head) / kept < 1.25
+    assert 0.8 < (estimated - head) / kept < 1.25
 
 
 def kept_bytes(model: torch.nn.Module, precision: Precision) -> int:
@@ -113,23 +113,23 @@ def kept_bytes(model: torch.nn.Module, precision: Precision) -> int:
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-def test_what_saves_memory_is_said_to_save_it(neo_folder: Path, size: ModelSize) -> None:
-    whole = said(size)
-    assert said(size, gradient_checkpointing=True).activations < 0.8 * whole.activations
+def test_parameters_that_save_memory_lower_the_estimate(neo_folder: Path, size: ModelSize) -> None:
+    whole = estimate(size)
+    assert estimate(size, gradient_checkpointing=True).activations < 0.8 * whole.activations
     adapted = measure_model(str(neo_folder), None, TrainingParameters(lora_rank=2))
     assert adapted.parameters == size.parameters
-    assert said(adapted, lora_rank=2).optimizer == 8 * adapted.trained < whole.optimizer / 4
-    shards = [said(size, fsdp=True, num_processes=2, processes=number).optimizer for number in (2, 4)]
+    assert estimate(adapted, lora_rank=2).optimizer == 8 * adapted.trained < whole.optimizer / 4
+    shards = [estimate(size, fsdp=True, num_processes=2, processes=number).optimizer for number in (2, 4)]
     assert shards == [whole.optimizer // 2, whole.optimizer // 4]
-    assert said(size, processes=2).gradients == 2 * whole.gradients, "a copy to exchange"
+    assert estimate(size, processes=2).gradients == 2 * whole.gradients, "a copy to exchange"
 
 
-def test_layers_that_are_not_there_cannot_have_adapters(neo_folder: Path) -> None:
+def test_missing_layers_cannot_have_adapters(neo_folder: Path) -> None:
     with pytest.raises(InputError, match="lora-target-modules"):
         measure_model(str(neo_folder), None, TrainingParameters(lora_rank=2, lora_target_modules=("none",)))
 
 
-def test_a_container_has_what_it_may_have(tmp_path: Path) -> None:
+def test_the_memory_of_a_container_is_its_limit(tmp_path: Path) -> None:
     assert 0 < device_memory().free <= device_memory().total
     assert _container_limit(tmp_path) is None
     (tmp_path / "memory.current").write_text("10\n")

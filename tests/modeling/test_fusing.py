@@ -1,4 +1,4 @@
-"""Fused training gives the loss and the gradients of the plain model, and never holds the logits of all places."""
+"""Fused training gives the loss and the gradients of the plain model, and never holds all logits at once."""
 
 import copy
 import inspect
@@ -16,8 +16,8 @@ from tasks.modeling import fusing
 from tasks.modeling.fusing import fuse
 
 VOCABULARY, LENGTH, ROWS = 97, 21, 3
-TOGETHER = ROWS * (LENGTH - 1)
-"""Places that a loss is a mean over, where nothing is padded."""
+LABELS = ROWS * (LENGTH - 1)
+"""Labels that a loss averages over, without padding."""
 
 
 def make(kind: str) -> Any:
@@ -45,13 +45,13 @@ def pair(request: pytest.FixtureRequest) -> tuple[Any, Any]:
 
 @pytest.fixture(params=[None, 1, 7])
 def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All rows of logits at once, one, or seven, which do not divide them."""
+    """Chunks of all rows of logits, of one, or of seven, which does not divide their number."""
     if request.param:
         monkeypatch.setattr(fusing, "LOGITS_AT_ONCE_ELSEWHERE", request.param * VOCABULARY)
 
 
 def batch(pads: tuple[int, ...] = (0, 0, 0)) -> dict[str, Tensor]:
-    """Rows with so many pads on the right, whose labels do not count."""
+    """Rows with these numbers of pads on the right, whose labels do not count."""
     ids = torch.randint(1, VOCABULARY, (ROWS, LENGTH), generator=torch.Generator().manual_seed(1))
     mask = torch.arange(LENGTH) < LENGTH - torch.tensor(pads)[:, None]
     made = {"input_ids": ids.masked_fill(~mask, 0), "labels": ids.masked_fill(~mask, -100)}
@@ -102,7 +102,7 @@ def test_the_sum_is_exact_while_nothing_is_trained(pair: tuple[Any, Any]) -> Non
     assert float(ours) / tokens == pytest.approx(float(exact), rel=1e-6)
 
 
-def test_labels_of_pads_on_the_left_or_that_count_keep_their_mask(pair: tuple[Any, Any]) -> None:
+def test_padding_on_the_left_or_with_labels_keeps_the_mask(pair: tuple[Any, Any]) -> None:
     left = torch.arange(LENGTH) >= torch.tensor(PADDED)[:, None]
     counted = torch.arange(LENGTH) < LENGTH - torch.tensor(PADDED)[:, None]
     whole = batch()
@@ -126,7 +126,7 @@ class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return made
 
 
-def test_the_logits_of_all_places_are_never_there(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_logits_never_exist_at_once(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fusing, "LOGITS_AT_ONCE_ELSEWHERE", 5 * VOCABULARY)
     found = []
     for model in pair:
@@ -135,7 +135,7 @@ def test_the_logits_of_all_places_are_never_there(pair: tuple[Any, Any], monkeyp
         found.append(shapes.largest)
     # A weight of GPT-2's head, transposed, has as many rows as the model is wide: 16.
     assert found[0] <= 16
-    assert found[1] >= TOGETHER
+    assert found[1] >= LABELS
     assert pair[0](**batch()).logits is None
 
 
@@ -149,9 +149,7 @@ def test_frozen_weights_get_no_gradient(pair: tuple[Any, Any]) -> None:
     assert not pair[0](**batch()).loss.requires_grad
 
 
-def test_a_frozen_head_costs_no_product_for_its_gradient(
-    pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_frozen_head_needs_no_gradient_product(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     products: list[Any] = []
     monkeypatch.setattr(fusing, "_add_product", lambda *given: products.append(given))
     with torch.no_grad():
@@ -190,7 +188,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(pair: tuple[Any, Any], 
     assert_same(*(trained(model, batch(PADDED)) for model in pair), by=1e-5)
 
 
-def test_autocast_comes_as_close_as_the_plain_model_does(pair: tuple[Any, Any]) -> None:
+def test_with_autocast_the_error_is_that_of_the_plain_model(pair: tuple[Any, Any]) -> None:
     exact = trained(pair[1], batch(PADDED))
     with torch.autocast("cpu", torch.bfloat16):
         found = [trained(model, batch(PADDED)) for model in pair]
@@ -202,7 +200,7 @@ def test_autocast_comes_as_close_as_the_plain_model_does(pair: tuple[Any, Any]) 
     assert ours <= 1.3 * theirs
 
 
-def test_where_matrices_are_multiplied_in_bfloat16_the_logarithms_are_still_of_fp32() -> None:
+def test_with_bfloat16_products_the_logarithms_are_still_fp32() -> None:
     rows, head = torch.randn(2, 9, 16), torch.randn(VOCABULARY, 16)
     labels = torch.randint(VOCABULARY, (2, 9))
     with torch.autocast("cpu", torch.bfloat16):
@@ -211,7 +209,7 @@ def test_where_matrices_are_multiplied_in_bfloat16_the_logarithms_are_still_of_f
     torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten()))
 
 
-def test_accelerate_can_wrap_it_and_take_its_wrapping_off(pair: tuple[Any, Any]) -> None:
+def test_accelerate_can_wrap_and_unwrap_the_model(pair: tuple[Any, Any]) -> None:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -245,7 +243,7 @@ class _With:
 
 
 @pytest.mark.slow
-def test_compiled_it_gives_the_same(pair: tuple[Any, Any]) -> None:
+def test_the_compiled_model_gives_the_same(pair: tuple[Any, Any]) -> None:
     compiled = torch.compile(pair[0], backend="eager")
     for pads in ((0, 0, 0), PADDED):
         loss = compiled(**batch(pads), num_items_in_batch=torch.tensor(11)).loss  # type: ignore[no-untyped-call]
@@ -255,7 +253,7 @@ def test_compiled_it_gives_the_same(pair: tuple[Any, Any]) -> None:
         pair[0].zero_grad()
 
 
-def test_fusing_twice_is_fusing_once(pair: tuple[Any, Any]) -> None:
+def test_fusing_is_idempotent(pair: tuple[Any, Any]) -> None:
     before = pair[0].forward
     assert fuse(pair[0])
     assert pair[0].forward == before
@@ -267,7 +265,7 @@ def test_a_copy_trains_its_own_weights(pair: tuple[Any, Any]) -> None:
     assert copied(**batch()).loss.item() == pytest.approx(torch.tensor(float(VOCABULARY)).log().item())
 
 
-def test_any_other_architecture_is_left_as_it_was() -> None:
+def test_other_architectures_are_unchanged() -> None:
     model = GPTNeoXForCausalLM(GPTNeoXConfig(VOCABULARY, 16, 1, 2, 32))
     before = dict(vars(model))
     assert not fuse(model)
@@ -275,7 +273,7 @@ def test_any_other_architecture_is_left_as_it_was() -> None:
     assert model(**batch()).logits is not None
 
 
-def test_without_labels_and_where_more_is_asked_for_the_plain_forward_answers(pair: tuple[Any, Any]) -> None:
+def test_without_labels_or_with_other_arguments_the_plain_forward_is_used(pair: tuple[Any, Any]) -> None:
     ids = batch()["input_ids"]
     for given in (
         {},
@@ -293,7 +291,7 @@ def test_without_labels_and_where_more_is_asked_for_the_plain_forward_answers(pa
     assert torch.equal(ours, theirs)
 
 
-def test_what_is_saved_is_what_the_plain_model_saves(pair: tuple[Any, Any], tmp_path: Path) -> None:
+def test_the_saved_files_are_those_of_the_plain_model(pair: tuple[Any, Any], tmp_path: Path) -> None:
     for name, model in zip(("ours", "theirs"), pair, strict=True):
         model.save_pretrained(tmp_path / name)
     for name in ("config.json", "model.safetensors"):

@@ -108,13 +108,13 @@ def test_after_the_commit_is_known_everything_is_read_at_that_commit(online: Onl
     assert set(asked) <= known
 
 
-def test_the_token_is_sent_and_opens_what_is_private(online: Online) -> None:
+def test_the_token_is_sent_and_gives_access_to_private_models(online: Online) -> None:
     assert online.found["lab/private"][0] == COMMIT
     assert {authorization for _, _, authorization in online.requests} == {f"Bearer {TOKEN}"}
 
 
 @pytest.mark.parametrize("name", ["lab/absent", "lab/gated"])
-def test_what_the_hub_does_not_have_or_refuses_is_an_input_error(online: Online, name: str) -> None:
+def test_a_missing_or_gated_model_is_an_input_error(online: Online, name: str) -> None:
     kind, sentence = online.found[name]
     assert kind == "InputError"
     assert f"--model.name {name}: " in sentence
@@ -122,23 +122,23 @@ def test_what_the_hub_does_not_have_or_refuses_is_an_input_error(online: Online,
     assert "scratch-tiny" in sentence
 
 
-def test_a_hub_in_trouble_is_unavailable(online: Online) -> None:
+def test_a_failing_hub_is_unavailable(online: Online) -> None:
     kind, sentence = online.found["lab/broken"]
     assert kind == "UnavailableError"
     assert "did not answer" in sentence
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("lab/no-config", "no config.json"), ("lab/no-weights", "cannot be loaded as a model")]
+    ("name", "message"), [("lab/no-config", "no config.json"), ("lab/no-weights", "cannot be loaded as a model")]
 )
-def test_a_hub_id_that_lacks_a_part_is_an_input_error(online: Online, name: str, said: str) -> None:
+def test_an_incomplete_hub_model_is_an_input_error(online: Online, name: str, message: str) -> None:
     kind, sentence = online.found[name]
-    assert (kind, said in sentence) == ("InputError", True)
+    assert (kind, message in sentence) == ("InputError", True)
     assert "\n" not in sentence
 
 
 @pytest.mark.slow
-def test_offline_it_works_from_the_cache_and_says_so_when_it_cannot(online: Online, hub_home: Path) -> None:
+def test_offline_the_cache_is_used_and_a_missing_model_is_an_error(online: Online, hub_home: Path) -> None:
     found = ask(FIND + LOAD, "lab/tiny", "lab/other", home=hub_home, HF_HUB_OFFLINE="1")
     assert found["lab/tiny"] == online.found["lab/tiny"]
     kind, sentence = found["lab/other"]
@@ -146,7 +146,7 @@ def test_offline_it_works_from_the_cache_and_says_so_when_it_cannot(online: Onli
     assert "scratch-tiny, scratch-125m, scratch-1.3b" in sentence
 
 
-def test_a_hub_that_cannot_be_reached_is_unavailable_and_names_the_presets(online: Online, hub_home: Path) -> None:
+def test_an_unreachable_hub_is_unavailable_and_the_error_names_the_presets(online: Online, hub_home: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # nobody listens
         endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"

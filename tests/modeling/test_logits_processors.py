@@ -1,4 +1,4 @@
-"""What a draw is: exact, never a token that may not be written, and each row's own, whatever else is in the batch."""
+"""Sampling is exact, respects all constraints, and does not depend on the other rows of the batch."""
 
 import json
 import logging
@@ -78,14 +78,14 @@ def test_the_tokens_of_a_row_are_independent_draws() -> None:
 
 
 @pytest.mark.parametrize(("number", "token"), [(0.0, 1), (1 - 2**-53, 2)])
-def test_not_even_the_ends_of_the_unit_interval_draw_what_has_no_probability(number: float, token: int) -> None:
+def test_the_ends_of_the_unit_interval_never_draw_a_token_without_probability(number: float, token: int) -> None:
     draw = SeededSampler([0, 0], 1)
     draw._numbers[:] = number
     scores: Any = torch.tensor([[float("-inf"), 0.3, 0.1, float("-inf")], [float("-inf"), 60.0, 60.0, float("-inf")]])
     assert draw(NO_IDS, scores).argmax(dim=-1).tolist() == [token, token]
 
 
-def test_a_row_draws_the_same_wherever_it_stands_and_however_much_it_may_write() -> None:
+def test_a_row_draws_the_same_tokens_whatever_its_position_and_max_length() -> None:
     seeds = [2**62 + number for number in range(40)]
     together, alone = SeededSampler(seeds, 30), SeededSampler(seeds[17:18], 50)
     for _ in range(30):
@@ -97,7 +97,7 @@ def test_all_63_bits_of_a_seed_count() -> None:
     assert len(set(drawn(draw, 50).tolist())) > 3
 
 
-def test_the_limits_of_a_draw_are_those_of_hugging_face(neo: TunableGeneration) -> None:
+def test_temperature_top_k_and_top_p_are_those_of_hugging_face(neo: TunableGeneration) -> None:
     sampling = SamplingParameters(temperature=0.7, top_k=20, top_p=0.9)
     values = {name: getattr(sampling, name) for name in ("temperature", "top_k", "top_p")}
     theirs = neo.model._get_logits_processor(GenerationConfig(do_sample=True, **values))
@@ -108,7 +108,7 @@ def test_the_limits_of_a_draw_are_those_of_hugging_face(neo: TunableGeneration) 
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_no_run_twice_is_hugging_faces_rule_for_each_row_without_its_pads(size: int) -> None:
+def test_no_repeat_ngram_is_hugging_faces_rule_per_row_without_padding(size: int) -> None:
     generator = torch.Generator().manual_seed(size)
     pads, end = [0, 1, 7, 39, 4], 3
     ids = torch.randint(0, 4, (5, 40), generator=generator)
@@ -125,7 +125,7 @@ def test_no_run_twice_is_hugging_faces_rule_for_each_row_without_its_pads(size: 
     assert torch.equal(beyond, scores)
 
 
-def test_a_bad_word_forbids_exactly_the_tokens_that_would_write_it_and_pads_are_no_text(neo: TunableGeneration) -> None:
+def test_a_bad_word_forbids_exactly_the_tokens_that_complete_it_and_padding_is_not_text(neo: TunableGeneration) -> None:
     tokenizer, words = neo.tokenizer, ("a sand", "cc", " you ", "|end", "éa")
     texts = ["", "we make a", "we make a s", "c", "build c", "we can yo", "<|en", "é", "a san<|endoftext|>"]
     prompts = [tokenizer(text)["input_ids"] for text in texts]
@@ -142,14 +142,14 @@ def test_a_bad_word_forbids_exactly_the_tokens_that_would_write_it_and_pads_are_
     assert torch.equal(BadWordsProcessor(words, tokenizer, pads)(pad_is_text, scores)[:-1], found[:-1])
 
 
-def test_where_no_token_may_be_written_the_text_ends() -> None:
+def test_if_every_token_is_forbidden_the_text_ends() -> None:
     scores: Any = torch.tensor([[0.5, float("-inf"), 1.0], [float("-inf")] * 3])
     left = EndOfTextFallback(1)(NO_IDS, scores)
     assert torch.equal(left[0], scores[0])
     assert left[1].argmax() == 1
 
 
-def test_scores_that_are_no_numbers_are_an_input_error() -> None:
+def test_nan_scores_are_an_input_error() -> None:
     scores: Any = torch.tensor([[0.5, float("nan")]])
     with pytest.raises(InputError, match="NaN"):
         EndOfTextFallback(1)(NO_IDS, scores)
@@ -166,7 +166,7 @@ def generator(request: pytest.FixtureRequest, tmp_path: Path) -> TunableGenerati
 
 
 @pytest.mark.parametrize("values", [{}, {"top_k": 0, "temperature": 1.5, "bad_words": ("a",)}, {"num_beams": 2}])
-def test_a_batch_writes_what_each_sample_writes_alone(generator: TunableGeneration, values: dict[str, Any]) -> None:
+def test_a_batch_gives_the_samples_of_single_calls(generator: TunableGeneration, values: dict[str, Any]) -> None:
     sampling = SamplingParameters(num_samples=4, max_length=16, no_repeat_ngram_size=2, **values)
     with record_generate(generator) as calls:
         samples = generate(generator, PROMPTS, sampling)
@@ -177,7 +177,7 @@ def test_a_batch_writes_what_each_sample_writes_alone(generator: TunableGenerati
 
 
 @pytest.mark.parametrize("limit", ["MAX_BATCH_ROWS", "MAX_BATCH_TOKENS"])
-def test_large_batches_are_cut_and_the_samples_stay_the_same(
+def test_large_batches_are_split_and_the_samples_stay_the_same(
     neo: TunableGeneration, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampling = SamplingParameters(num_samples=5, max_length=10)
@@ -191,7 +191,7 @@ def test_large_batches_are_cut_and_the_samples_stay_the_same(
     assert all(rows <= 4 for rows, _ in shapes) or all(rows * (width + 10) <= 100 for rows, width in shapes)
 
 
-def test_padded_prompts_get_the_text_of_a_model_that_sees_no_pads(generator: TunableGeneration) -> None:
+def test_padded_prompts_get_the_same_text_as_unpadded_ones(generator: TunableGeneration) -> None:
     sampling = SamplingParameters(do_sample=False, num_samples=1, max_length=30, min_length=30)
     for sample in generate(generator, PROMPTS, sampling):
         ids = generator.tokenizer(sample.prompt)["input_ids"]
@@ -203,7 +203,7 @@ def test_padded_prompts_get_the_text_of_a_model_that_sees_no_pads(generator: Tun
         assert sample.document == generator.tokenizer.decode(ids)
 
 
-def test_the_tokenizer_may_pad_at_the_right_or_not_at_all_and_stays_as_it_is(neo: TunableGeneration) -> None:
+def test_the_padding_of_the_tokenizer_has_no_effect_and_is_not_changed(neo: TunableGeneration) -> None:
     sampling = SamplingParameters(num_samples=2, max_length=10)
     usual = generate(neo, PROMPTS, sampling)
     neo.tokenizer.padding_side, neo.tokenizer.pad_token = "right", None
@@ -212,7 +212,7 @@ def test_the_tokenizer_may_pad_at_the_right_or_not_at_all_and_stays_as_it_is(neo
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_what_is_not_drawn_is_written_once_for_each_prompt(neo: TunableGeneration, beams: int) -> None:
+def test_without_random_sampling_each_prompt_is_generated_once(neo: TunableGeneration, beams: int) -> None:
     sampling = SamplingParameters(do_sample=False, num_beams=beams, num_samples=3)
     with record_generate(neo) as calls:
         samples = generate(neo, PROMPTS, sampling)
@@ -222,27 +222,27 @@ def test_what_is_not_drawn_is_written_once_for_each_prompt(neo: TunableGeneratio
 
 
 @pytest.mark.parametrize("values", [{}, {"num_beams": 2}, {"do_sample": False}, {"do_sample": False, "num_beams": 2}])
-def test_nobody_notices(
+def test_generation_leaves_the_random_state_and_logs_nothing(
     neo: TunableGeneration, values: dict[str, Any], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """No random number of the process is taken, and nothing is said, not of a prompt that ends in a pad either."""
+    """Not even a prompt that ends with a pad token is logged."""
     prompts, sampling = ("we<|endoftext|>", *PROMPTS), SamplingParameters(num_samples=2, max_length=5, **values)
-    heard = logging.getLogger("transformers")
-    heard.addHandler(caplog.handler)
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
     for name in ("warning_once", "info_once"):
         getattr(transformers_logging, name).cache_clear()
     before = torch.get_rng_state()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         generate(neo, prompts, sampling)
-    heard.removeHandler(caplog.handler)
+    logger.removeHandler(caplog.handler)
     assert torch.equal(torch.get_rng_state(), before)
     assert [str(one.message) for one in warned] + caplog.messages == []
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("values", [{}, {"num_beams": 2}, {"do_sample": False}])
-def test_the_models_own_generation_config_changes_nothing(neo: TunableGeneration, values: dict[str, Any]) -> None:
+def test_the_generation_config_of_the_model_has_no_effect(neo: TunableGeneration, values: dict[str, Any]) -> None:
     sampling = SamplingParameters(num_samples=2, max_length=20, **values)
     usual = generate(neo, PROMPTS, sampling)
     neo.model.generation_config.update(
@@ -252,7 +252,7 @@ def test_the_models_own_generation_config_changes_nothing(neo: TunableGeneration
     assert generate(neo, PROMPTS, sampling) == usual
 
 
-def test_a_prompt_of_no_tokens_begins_a_document(neo: TunableGeneration) -> None:
+def test_an_empty_prompt_begins_a_document(neo: TunableGeneration) -> None:
     sampling = SamplingParameters(num_samples=2, max_length=8)
     nothing, end = generate(neo, [""], sampling), generate(neo, ["<|endoftext|>"], sampling)
     assert [one.text for one in nothing] == [one.text for one in end]
@@ -274,7 +274,7 @@ def test_a_damaged_model_is_an_input_error(neo: TunableGeneration) -> None:
         generate(neo, ["we"], SamplingParameters())
 
 
-def test_bad_words_that_leave_nothing_end_the_text(neo: TunableGeneration) -> None:
+def test_bad_words_that_forbid_every_token_end_the_text(neo: TunableGeneration) -> None:
     everything = tuple(bytes([number]).decode("latin-1") for number in range(33, 127))
     sampling = SamplingParameters(bad_words=everything, no_repeat_ngram_size=1, min_length=50, max_length=60)
     for sample in generate(neo, ["we", "you can"], sampling):

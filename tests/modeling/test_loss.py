@@ -1,4 +1,4 @@
-"""The reported loss is the mean over tokens, whatever the batches and the pads."""
+"""The reported loss is the mean over tokens, whatever the batches and the padding."""
 
 from pathlib import Path
 

@@ -24,31 +24,31 @@ from tasks.modeling.recipes import PRETRAINED
 from tasks.parameters import SamplingParameters, TrainingParameters
 from tests.factories.rows import blocks_of
 
-heard = io.StringIO()
+logged = io.StringIO()
 another = logging.getLogger("someone.else")
-another.addHandler(logging.StreamHandler(heard))
+another.addHandler(logging.StreamHandler(logged))
 root = logging.getLogger()
 was = list(root.handlers), root.level
 
-base, place, rows = sys.argv[1], Path(sys.argv[2]), json.loads(Path(sys.argv[3]).read_text())
+base, folder, rows = sys.argv[1], Path(sys.argv[2]), json.loads(Path(sys.argv[3]).read_text())
 generator = TunableGeneration("GPT-NEO", base)
 another.warning("after loading")
 generate(generator, ["you can"], SamplingParameters(num_samples=1, max_length=5))
 blocks = blocks_of(rows[:-1]), blocks_of(rows[-1:])
-finetune(generator, *blocks, place, training=TrainingParameters(max_steps=2), recipe=PRETRAINED)
-generate(TunableGeneration("GPT-NEO", str(place)), ["you can"], SamplingParameters(num_samples=1, max_length=5))
+finetune(generator, *blocks, folder, training=TrainingParameters(max_steps=2), recipe=PRETRAINED)
+generate(TunableGeneration("GPT-NEO", str(folder)), ["you can"], SamplingParameters(num_samples=1, max_length=5))
 another.warning("after training")
 
 print(json.dumps({
     "root": [len(was[0]), was[1], len(root.handlers), root.level],
-    "heard": heard.getvalue(),
+    "logged": logged.getvalue(),
     "environment": sorted(name for name in os.environ if os.environ[name] != before.get(name)),
 }))
 """
 
 
 class Lived(dict[str, Any]):
-    """What the process said; its folders."""
+    """What the process printed, and its folder."""
 
     folder: Path
     stdout: str
@@ -70,30 +70,30 @@ def lived(neo_folder: Path, all_rows: list[Row], tmp_path_factory: pytest.TempPa
         capture_output=True, text=True, check=False, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    said = Lived(json.loads(done.stdout.splitlines()[-1]))
-    said.folder, said.stdout, said.stderr = folder, done.stdout, done.stderr
-    return said
+    state = Lived(json.loads(done.stdout.splitlines()[-1]))
+    state.folder, state.stdout, state.stderr = folder, done.stdout, done.stderr
+    return state
 
 
-def test_the_root_logger_is_left_as_it_was(lived: Lived) -> None:
+def test_the_root_logger_is_unchanged(lived: Lived) -> None:
     handlers, level, handlers_after, level_after = lived["root"]
     assert (handlers_after, level_after) == (handlers, level)
 
 
-def test_other_loggers_are_heard(lived: Lived) -> None:
-    assert lived["heard"] == "after loading\nafter training\n"
+def test_other_loggers_still_work(lived: Lived) -> None:
+    assert lived["logged"] == "after loading\nafter training\n"
 
 
-def test_nothing_is_set_in_the_environment_for_others(lived: Lived) -> None:
+def test_wandb_is_not_configured_in_the_environment(lived: Lived) -> None:
     assert not [name for name in lived["environment"] if "WANDB" in name]
 
 
-@pytest.mark.parametrize("place", ["home", "current", "temporary"])
-def test_nothing_is_left_outside_the_given_folder(lived: Lived, place: str) -> None:
-    left = [path.relative_to(lived.folder) for path in (lived.folder / place).rglob("*") if path.is_file()]
+@pytest.mark.parametrize("folder", ["home", "current", "temporary"])
+def test_nothing_is_left_outside_the_given_folder(lived: Lived, folder: str) -> None:
+    left = [path.relative_to(lived.folder) for path in (lived.folder / folder).rglob("*") if path.is_file()]
     assert left == []
 
 
-def test_the_package_is_silent(lived: Lived) -> None:
+def test_the_package_prints_nothing(lived: Lived) -> None:
     assert len(lived.stdout.splitlines()) == 1
     assert lived.stderr == ""

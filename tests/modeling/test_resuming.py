@@ -1,4 +1,4 @@
-"""Claims about a training that is broken off: what it leaves, and that going on ends where nobody disturbed it."""
+"""An interrupted training: what it leaves, and that a resumed one ends like an uninterrupted one."""
 
 import contextlib
 import math
@@ -34,8 +34,8 @@ WILD: dict[str, Any] = {"learning_rate": 0.05, "lr_scheduler_type": "constant", 
 def go(gpt2_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path) -> Callable[..., Trained]:
     """Train a GPT-2 with dropout; the model goes to a folder of the given name."""
 
-    def train(place: str, **values: Any) -> Trained:
-        return train_model(gpt2_folder, train_rows, eval_rows, tmp_path / place, **{**SHARED, **values})
+    def train(name: str, **values: Any) -> Trained:
+        return train_model(gpt2_folder, train_rows, eval_rows, tmp_path / name, **{**SHARED, **values})
 
     return train
 
@@ -45,7 +45,7 @@ def go(gpt2_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path:
     [pytest.param({}, marks=pytest.mark.slow), {"gradient_accumulation_steps": 2, "eval_steps": 2}],
     ids=["plain", "accumulated"],
 )
-def test_going_on_from_any_checkpoint_ends_with_the_same_weights_and_history(
+def test_resuming_from_any_checkpoint_ends_with_the_same_weights_and_history(
     go: Callable[..., Trained], tmp_path: Path, more: dict[str, Any]
 ) -> None:
     saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
@@ -59,7 +59,7 @@ def test_going_on_from_any_checkpoint_ends_with_the_same_weights_and_history(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("accumulated", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_a_signal_ends_it_after_the_batch_and_nothing_is_lost(
+def test_a_signal_stops_the_training_after_the_batch_and_loses_nothing(
     go: Callable[..., Trained], tmp_path: Path, number: int, accumulated: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class TerminatedError(BaseException):
@@ -93,7 +93,7 @@ def test_a_signal_ends_it_after_the_batch_and_nothing_is_lost(
     assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
 
 
-def test_a_second_signal_does_not_wait(go: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_signal_takes_effect_at_once(go: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch) -> None:
     def twice(self: BlockTrainer, *args: Any) -> torch.Tensor:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
@@ -104,13 +104,13 @@ def test_a_second_signal_does_not_wait(go: Callable[..., Trained], monkeypatch: 
         go("broken-off")
 
 
-def test_measuring_and_saving_change_no_weight(go: Callable[..., Trained], tmp_path: Path) -> None:
+def test_evaluating_and_saving_do_not_affect_the_weights(go: Callable[..., Trained], tmp_path: Path) -> None:
     go("often", eval_steps=1, checkpoints=AllCheckpoints(tmp_path / "checkpoints"))
     go("never", eval_steps=10**6, save_steps=10**6)
     assert weights(tmp_path / "often") == weights(tmp_path / "never")
 
 
-def test_the_best_weights_are_kept_where_they_are_asked_for(
+def test_the_best_weights_are_kept_if_requested(
     go: Callable[..., Trained], tmp_path: Path, eval_rows: list[Row]
 ) -> None:
     wild = {**WILD, "save_steps": 10**6, "max_steps": 40}
@@ -133,7 +133,7 @@ def test_training_ends_early_when_the_loss_has_not_fallen_for_long_enough(go: Ca
     assert min(measured) == measured[-4]
 
 
-def test_a_checkpoint_never_holds_weights_that_are_no_numbers(
+def test_a_checkpoint_never_has_nan_weights(
     go: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = BlockTrainer.training_step
@@ -152,7 +152,7 @@ def test_a_checkpoint_never_holds_weights_that_are_no_numbers(
 
 
 @pytest.mark.parametrize("limit", [2_000, 50_000, 150_000], ids=["model", "optimizer", "tail of the optimizer"])
-def test_a_full_disk_is_told_and_the_checkpoints_before_are_kept(
+def test_a_full_disk_is_an_input_error_and_earlier_checkpoints_are_kept(
     neo_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path, limit: int
 ) -> None:
     checkpoints = Checkpoints("k" * 64, limit=5)
@@ -176,9 +176,9 @@ def test_a_full_disk_is_told_and_the_checkpoints_before_are_kept(
     assert not (tmp_path / "model").exists()
 
 
-def test_progress_goes_on_where_it_was(go: Callable[..., Trained], tmp_path: Path) -> None:
+def test_progress_resumes_at_the_step_of_the_checkpoint(go: Callable[..., Trained], tmp_path: Path) -> None:
     saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
     go("undisturbed", checkpoints=saved_checkpoints)
-    told: list[Progress] = []
-    _, outcome = go("again", resume_from=saved_checkpoints.at(3), on_progress=told.append)
-    assert sorted({one.step for one in told}) == list(range(4, outcome.steps + 1))
+    reported: list[Progress] = []
+    _, outcome = go("again", resume_from=saved_checkpoints.at(3), on_progress=reported.append)
+    assert sorted({one.step for one in reported}) == list(range(4, outcome.steps + 1))

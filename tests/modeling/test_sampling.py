@@ -1,4 +1,4 @@
-"""Each sampling parameter acts on what is written, and a sample can be made again from its seed."""
+"""Each sampling parameter has its effect, and a sample can be reproduced from its seed."""
 
 from itertools import pairwise
 from typing import Any
@@ -47,7 +47,7 @@ def test_each_parameter_reaches_the_beam_search(neo: TunableGeneration, name: st
     assert getattr(usual["generation_config"], argument) == expected
 
 
-def test_max_length_counts_what_is_written_and_not_the_prompt(neo: TunableGeneration) -> None:
+def test_max_length_does_not_count_the_prompt(neo: TunableGeneration) -> None:
     ids = greedy(neo, min_length=7, max_length=7)
     assert len(ids) == 7
 
@@ -58,7 +58,7 @@ def test_min_length_keeps_the_model_from_ending(learned: TunableGeneration) -> N
     assert end not in greedy(learned, min_length=40, max_length=45)[:40]
 
 
-def test_without_do_sample_the_likeliest_token_is_taken_whatever_the_seed(neo: TunableGeneration) -> None:
+def test_without_do_sample_the_likeliest_token_is_used_whatever_the_seed(neo: TunableGeneration) -> None:
     assert greedy(neo, seed=1) == greedy(neo, seed=2)
     ids = neo.tokenizer(PROMPT)["input_ids"]
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_without_do_sample_the_likeliest_token_is_taken_whatever_the_seed(neo: T
 
 
 @pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_k": 0, "top_p": 1e-6}, {"top_k": 0, "temperature": 1e-4}])
-def test_a_draw_from_one_token_only_is_greedy(neo: TunableGeneration, narrow: dict[str, Any]) -> None:
+def test_sampling_from_a_single_token_is_greedy(neo: TunableGeneration, narrow: dict[str, Any]) -> None:
     assert write(neo, **narrow)[1][0][1] == greedy(neo)
     assert write(neo, top_k=0, temperature=2)[1][0][1] != greedy(neo)
 
@@ -91,17 +91,17 @@ def test_bad_words_are_never_written_however_they_could_be_spelled(learned: Tuna
     assert not [sample.text for sample in samples if word in sample.text]
 
 
-def test_a_bad_word_is_not_written_behind_a_prompt_that_ends_in_a_space(learned: TunableGeneration) -> None:
+def test_a_bad_word_is_not_written_after_a_prompt_that_ends_with_a_space(learned: TunableGeneration) -> None:
     sampling = SamplingParameters(prompts=("you can ",), bad_words=("make", "a"), num_samples=5, temperature=2, top_k=0)
     assert not [sample for sample in generate(learned, sampling.prompts, sampling) if "a" in sample.text]
 
 
-def test_bad_words_of_one_call_are_forgotten_by_the_next(learned: TunableGeneration) -> None:
+def test_bad_words_of_one_call_do_not_affect_the_next(learned: TunableGeneration) -> None:
     write(learned, bad_words=("make",), do_sample=False)
     assert write(learned, do_sample=False)[0][0].text == REST
 
 
-def test_text_is_exactly_what_the_tokens_stand_for(learned: TunableGeneration) -> None:
+def test_the_text_is_decoded_verbatim(learned: TunableGeneration) -> None:
     assert learned.tokenizer.clean_up_tokenization_spaces  # it would write "sandwich, with cheese."
     sample = write(learned, do_sample=False)[0][0]
     assert (sample.text, sample.document) == (REST, SENTENCE)
@@ -113,7 +113,7 @@ def test_the_model_has_learned_to_end(learned: TunableGeneration) -> None:
     assert greedy(learned)[-1] == learned.tokenizer.eos_token_id
 
 
-def test_same_seed_same_text_and_another_seed_another(neo: TunableGeneration) -> None:
+def test_the_same_seed_gives_the_same_text_and_another_seed_another_text(neo: TunableGeneration) -> None:
     torch.manual_seed(1)
     first = write(neo, seed=3, num_samples=2)[0]
     torch.manual_seed(2)
@@ -122,19 +122,19 @@ def test_same_seed_same_text_and_another_seed_another(neo: TunableGeneration) ->
     assert not {sample.text for sample in first} & {sample.text for sample in write(neo, seed=4, num_samples=2)[0]}
 
 
-def test_a_sample_can_be_made_again_alone_from_its_seed(neo: TunableGeneration) -> None:
+def test_a_sample_can_be_reproduced_alone_from_its_seed(neo: TunableGeneration) -> None:
     sampling = SamplingParameters(prompts=("we", PROMPT), num_samples=3)
     last = generate(neo, sampling.prompts, sampling)[-1]
     assert generate_again(neo, last.prompt, last.seed, sampling) == last
 
 
-def test_more_samples_or_prompts_leave_the_others_as_they_were(neo: TunableGeneration) -> None:
+def test_more_samples_or_prompts_do_not_change_the_others(neo: TunableGeneration) -> None:
     few = SamplingParameters(prompts=("we",), num_samples=2)
     many = SamplingParameters(prompts=("we", PROMPT), num_samples=3)
     assert generate(neo, many.prompts, many)[:2] == generate(neo, few.prompts, few)
 
 
-def test_sampling_is_done_in_eval_mode(gpt2: TunableGeneration) -> None:
+def test_samples_are_generated_in_eval_mode(gpt2: TunableGeneration) -> None:
     texts = {write(gpt2, do_sample=False)[0][0].text}
     for _ in range(3):
         gpt2.model.train()
@@ -167,7 +167,7 @@ def log_probability(generator: TunableGeneration, written: list[int]) -> float:
     return float(torch.log_softmax(logits, dim=-1).gather(1, torch.tensor(written)[:, None]).sum())
 
 
-def test_where_a_prompt_leaves_no_room_the_others_are_written_with_the_same_seeds(neo: TunableGeneration) -> None:
+def test_a_prompt_that_is_too_long_does_not_change_the_samples_of_the_others(neo: TunableGeneration) -> None:
     long, sampling = "you can " * 200, SamplingParameters(num_samples=2, max_length=4)
     written = generate_where_it_fits(neo, [PROMPT, long, "we"], sampling)
     assert [(one.prompt, bool(one.text)) for one in written] == [

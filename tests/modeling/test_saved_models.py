@@ -1,4 +1,4 @@
-"""What was saved loads in every way that people load it, and is the same model."""
+"""A saved model loads in every usual way, and is the same model."""
 
 import json
 import logging
@@ -22,9 +22,9 @@ def saved(
 ) -> tuple[str, Path, TunableGeneration]:
     """The kind, the folder, and the generator that was trained and saved there."""
     base = request.getfixturevalue("neo_folder" if request.param == "GPT-NEO" else "gpt2_folder")
-    place = tmp_path / "model"
-    generator, _ = train_model(base, train_rows, eval_rows, place, kind=request.param, max_steps=2, learning_rate=1e-2)
-    return request.param, place, generator
+    folder = tmp_path / "model"
+    generator, _ = train_model(base, train_rows, eval_rows, folder, kind=request.param, max_steps=2, learning_rate=1e-2)
+    return request.param, folder, generator
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def logging_restored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("logging_restored")
-def test_it_loads_in_every_way_and_gives_the_same_logits(saved: tuple[str, Path, TunableGeneration]) -> None:
+def test_it_loads_in_every_way_and_gives_the_same_logits(
+    saved: tuple[str, Path, TunableGeneration],
+) -> None:
     kind, folder, generator = saved
     named = HappyGeneration(model_type=kind, model_name=str(folder))
     as_the_seed = HappyGeneration(model_type=kind, model_name="EleutherAI/gpt-neo-1.3B", load_path=f"{folder}/")

@@ -1,4 +1,4 @@
-"""A signal waits for the end of the block, and one that is ignored stays ignored."""
+"""A signal is delivered at the end of the block, and an ignored one stays ignored."""
 
 import signal
 
@@ -14,7 +14,7 @@ def test_ctrl_c_is_delivered_at_the_end() -> None:
         assert stop.requested
 
 
-def test_ctrl_c_that_is_ignored_ends_nothing() -> None:
+def test_an_ignored_ctrl_c_has_no_effect() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with delayed_stop() as stop:
         signal.raise_signal(signal.SIGINT)

@@ -17,7 +17,7 @@ def tokenizer(neo_folder: Path) -> Any:
     return load_tokenizer(str(neo_folder))
 
 
-def test_special_tokens_that_stand_in_a_text_are_read_as_the_tokenizer_reads_them(tokenizer: Any) -> None:
+def test_special_tokens_in_a_text_are_encoded_as_by_the_tokenizer(tokenizer: Any) -> None:
     for split in (False, True):
         tokenizer.split_special_tokens = split
         ids = tokenizer("a<|endoftext|>b", add_special_tokens=False)["input_ids"]
@@ -35,7 +35,7 @@ def test_batches_are_bounded_by_texts_and_by_characters(tokenizer: Any, monkeypa
     assert list(tokenize([], tokenizer)) == []
 
 
-def test_texts_are_read_as_the_ids_are_taken(tokenizer: Any) -> None:
+def test_texts_are_read_lazily(tokenizer: Any) -> None:
     read: list[int] = []
 
     def texts() -> Iterator[str]:
@@ -49,7 +49,7 @@ def test_texts_are_read_as_the_ids_are_taken(tokenizer: Any) -> None:
     assert len(read) <= 5 * tokenization.BATCH
 
 
-def test_a_tokenizer_that_was_saved_to_cut_and_to_pad_does_neither(neo_folder: Path, texts: list[str]) -> None:
+def test_truncation_and_padding_of_a_saved_tokenizer_are_off(neo_folder: Path, texts: list[str]) -> None:
     tokenizer = load_tokenizer(str(neo_folder))
     expected = list(tokenize(texts, tokenizer))
     tokenizer.backend_tokenizer.enable_truncation(3)
@@ -57,7 +57,7 @@ def test_a_tokenizer_that_was_saved_to_cut_and_to_pad_does_neither(neo_folder: P
     assert list(tokenize(texts, tokenizer)) == expected
 
 
-def test_a_tokenizer_of_plain_python_gives_the_same_ids(neo_folder: Path, texts: list[str], tmp_path: Path) -> None:
+def test_a_slow_tokenizer_gives_the_same_ids(neo_folder: Path, texts: list[str], tmp_path: Path) -> None:
     fast = load_tokenizer(str(neo_folder))
     fast.backend_tokenizer.model.save(str(tmp_path))
     slow = GPT2Tokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
@@ -80,7 +80,7 @@ def test_long_documents_make_small_batches(neo_folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_tokenize_at_once_and_give_the_same_ids_in_order(neo_folder: Path, texts: list[str]) -> None:
+def test_two_processes_give_the_same_ids_in_order(neo_folder: Path, texts: list[str]) -> None:
     many = [f"{text} {number}" for number in range(80) for text in texts]
     assert len(many) > 2 * tokenization.BATCH
     tokenizer = load_tokenizer(str(neo_folder))
@@ -95,7 +95,7 @@ def test_two_processes_tokenize_at_once_and_give_the_same_ids_in_order(neo_folde
 
 
 @pytest.mark.slow
-def test_who_stops_half_way_leaves_no_process(neo_folder: Path, texts: list[str]) -> None:
+def test_closing_the_generator_early_ends_all_processes(neo_folder: Path, texts: list[str]) -> None:
     taken = []
 
     def documents() -> Iterator[str]:

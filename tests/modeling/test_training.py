@@ -1,4 +1,4 @@
-"""Claims about a training: what it trains on, what it reports, and that it can be repeated."""
+"""Training: what it trains on, what it reports, and that it is reproducible."""
 
 import errno
 import math
@@ -50,8 +50,8 @@ def test_it_trains_on_the_rows_as_they_are(train: Callable[..., Trained], train_
 def test_held_out_rows_have_no_influence_on_the_weights(
     neo_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path
 ) -> None:
-    for place, held_out in (("a", eval_rows), ("b", eval_rows[:1])):
-        train_model(neo_folder, train_rows, held_out, tmp_path / place, max_steps=2)
+    for folder, held_out in (("a", eval_rows), ("b", eval_rows[:1])):
+        train_model(neo_folder, train_rows, held_out, tmp_path / folder, max_steps=2)
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
 
 
@@ -79,7 +79,7 @@ def test_after_training_the_model_is_in_eval_mode(
     assert torch.equal(once, again)
 
 
-def test_a_training_that_breaks_off_ends_in_eval_mode_too(gpt2: TunableGeneration, train_rows: list[Row]) -> None:
+def test_a_failed_training_leaves_the_model_in_eval_mode(gpt2: TunableGeneration, train_rows: list[Row]) -> None:
     blocks = blocks_of(train_rows)
 
     class BrokenOffError(Exception):
@@ -94,25 +94,25 @@ def test_a_training_that_breaks_off_ends_in_eval_mode_too(gpt2: TunableGeneratio
     assert not gpt2.model.training
 
 
-def test_the_history_is_kept_and_progress_is_told_step_by_step(
+def test_the_history_is_complete_and_progress_is_reported_at_each_step(
     neo: TunableGeneration, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path
 ) -> None:
-    told: list[Progress] = []
+    reported: list[Progress] = []
     go = partial(finetune, neo, blocks_of(train_rows), blocks_of(eval_rows), tmp_path / "model", recipe=FITTING)
-    outcome = go(training=TrainingParameters(max_steps=20), on_progress=told.append)
+    outcome = go(training=TrainingParameters(max_steps=20), on_progress=reported.append)
     logged = [entry for entry in outcome.history if "loss" in entry]
     assert [entry["step"] for entry in logged] == list(range(1, 21))
-    told_of = {"step", "loss", "learning_rate", "grad_norm", "tokens_per_second"}
-    assert all(set(one) == told_of for one in logged)
+    names = {"step", "loss", "learning_rate", "grad_norm", "tokens_per_second"}
+    assert all(set(one) == names for one in logged)
     assert logged[-1]["loss"] < logged[0]["loss"]
     assert [entry["step"] for entry in outcome.history if "eval_loss" in entry] == list(range(0, 21, 2))
-    assert [one.step for one in told if one.entry is None] == list(range(1, 21))
-    assert [one.entry for one in told if one.entry is not None] == outcome.history
-    assert {one.steps for one in told} == {20}
+    assert [one.step for one in reported if one.entry is None] == list(range(1, 21))
+    assert [one.entry for one in reported if one.entry is not None] == outcome.history
+    assert {one.steps for one in reported} == {20}
 
 
 @pytest.mark.parametrize("lora_rank", [None, 2])
-def test_one_can_watch_what_it_writes_and_the_weights_stay_the_same_bit_by_bit(
+def test_samples_during_training_do_not_affect_the_weights(
     gpt2_folder: Path, train_rows: list[Row], eval_rows: list[Row], tmp_path: Path, lora_rank: int | None
 ) -> None:
     sampling = SamplingParameters(prompts=("you can", "we", "anyone", "more"), num_samples=3, max_length=5)
@@ -122,7 +122,7 @@ def test_one_can_watch_what_it_writes_and_the_weights_stay_the_same_bit_by_bit(
         if progress.samples:
             written[progress.step] = progress.samples
 
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "max_steps": 4,
         "eval_steps": 2,
         "lora_rank": lora_rank,
@@ -130,9 +130,9 @@ def test_one_can_watch_what_it_writes_and_the_weights_stay_the_same_bit_by_bit(
         "kind": "GPT2",
     }
     seen, _ = train_model(
-        gpt2_folder, train_rows, eval_rows, tmp_path / "a", sampling=sampling, on_progress=watch, **told
+        gpt2_folder, train_rows, eval_rows, tmp_path / "a", sampling=sampling, on_progress=watch, **values
     )
-    unseen, _ = train_model(gpt2_folder, train_rows, eval_rows, tmp_path / "b", **told)
+    unseen, _ = train_model(gpt2_folder, train_rows, eval_rows, tmp_path / "b", **values)
     assert set(written) == {0, 2, 4}
     assert [prompt for prompt, _ in written[0]] == ["you can", "we", "anyone"]
     assert written[0] != written[4]
@@ -140,13 +140,13 @@ def test_one_can_watch_what_it_writes_and_the_weights_stay_the_same_bit_by_bit(
         assert torch.equal(one, other)
 
 
-def test_a_loss_that_is_no_number_ends_in_an_input_error(train: Callable[..., Trained], tmp_path: Path) -> None:
+def test_a_nan_loss_is_an_input_error(train: Callable[..., Trained], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"The training loss became .* lower --training\.learning-rate"):
         train(learning_rate=1, max_grad_norm=1e30, weight_decay=1e4, max_steps=30)
     assert not (tmp_path / "model").exists()
 
 
-def test_a_base_model_with_damaged_weights_ends_in_an_input_error(
+def test_a_base_model_with_damaged_weights_is_an_input_error(
     neo: TunableGeneration, train_rows: list[Row], tmp_path: Path
 ) -> None:
     with torch.no_grad():
@@ -170,7 +170,7 @@ def test_pads_are_not_learned_and_the_end_of_text_is(all_rows: list[Row], neo: T
 
 
 @pytest.mark.parametrize("limit", [2_000, 60_000], ids=["model", "tokenizer"])
-def test_a_full_disk_ends_in_an_input_error(neo: TunableGeneration, tmp_path: Path, limit: int) -> None:
+def test_a_full_disk_while_saving_is_an_input_error(neo: TunableGeneration, tmp_path: Path, limit: int) -> None:
     with pytest.raises(InputError, match=r"The disk is full: .*model"), no_file_larger_than(limit):
         neo.save(tmp_path / "model")
 
@@ -185,7 +185,7 @@ def test_a_full_disk_while_a_preset_is_built_leaves_nothing(texts: list[str], tm
     assert list((tmp_path / "base").iterdir()) == []
 
 
-def test_another_error_while_saving_is_not_taken_for_a_full_disk(neo: TunableGeneration, tmp_path: Path) -> None:
+def test_another_error_while_saving_is_not_reported_as_a_full_disk(neo: TunableGeneration, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="Not a directory") as raised:
         neo.save(tmp_path / "file" / "model")

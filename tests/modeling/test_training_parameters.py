@@ -1,4 +1,4 @@
-"""Each row of the seed's table arrives where it acts (the rows on preprocessed data are in test_tokens)."""
+"""Each training parameter takes effect (those of preprocessed data are in test_tokens)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,8 +54,8 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[dict[str, Any], Trained]:
     """What was asked for (or the seed's defaults), and the training that ran."""
-    place = tmp_path_factory.mktemp("trained") / "model"
-    return request.param or SEEDS_DEFAULTS, train_model(neo_folder, train_rows, eval_rows, place, **request.param)
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    return request.param or SEEDS_DEFAULTS, train_model(neo_folder, train_rows, eval_rows, folder, **request.param)
 
 
 def live_groups(generator: TunableGeneration) -> list[dict[str, Any]]:
@@ -74,14 +74,14 @@ def live_groups(generator: TunableGeneration) -> list[dict[str, Any]]:
         ("adam_epsilon", lambda group: group["eps"]),
     ],
 )
-def test_the_live_optimizer_has(
+def test_the_optimizer_gets(
     trained: tuple[dict[str, Any], Trained], name: str, in_group: Callable[[dict[str, Any]], float]
 ) -> None:
     wanted, (generator, _) = trained
     assert {in_group(group) for group in live_groups(generator)} == {wanted[name]}
 
 
-def test_the_live_optimizer_decays_matrices_and_not_biases(trained: tuple[dict[str, Any], Trained]) -> None:
+def test_the_optimizer_decays_matrices_and_not_biases(trained: tuple[dict[str, Any], Trained]) -> None:
     wanted, (generator, _) = trained
     decays = {group["weight_decay"] for group in live_groups(generator) for p in group["params"] if p.dim() > 1}
     assert decays == {wanted["weight_decay"]}
@@ -99,7 +99,7 @@ def test_the_live_optimizer_decays_matrices_and_not_biases(trained: tuple[dict[s
         ("seed", "data_seed"),
     ],
 )
-def test_the_trainer_has(trained: tuple[dict[str, Any], Trained], name: str, argument: str) -> None:
+def test_the_trainer_gets(trained: tuple[dict[str, Any], Trained], name: str, argument: str) -> None:
     wanted, (generator, _) = trained
     assert generator.trainer is not None
     assert getattr(generator.trainer.args, argument) == wanted[name]
@@ -113,7 +113,7 @@ def test_epochs_and_batch_size_give_the_number_of_steps(
     assert (outcome.steps, outcome.epochs) == (steps_an_epoch * wanted["num_train_epochs"], wanted["num_train_epochs"])
 
 
-def test_max_steps_wins_over_epochs(train: Callable[..., Trained]) -> None:
+def test_max_steps_overrides_epochs(train: Callable[..., Trained]) -> None:
     _, outcome = train(max_steps=2, num_train_epochs=50)
     assert outcome.steps == 2
 
@@ -143,7 +143,7 @@ def test_half_precision_trains_on_a_gpu(train: Callable[..., Trained], precision
 
 
 @pytest.mark.parametrize("hardware", [False, True])
-def test_bf16_is_what_the_hardware_has_where_it_is_left_out(monkeypatch: pytest.MonkeyPatch, hardware: bool) -> None:
+def test_bf16_is_used_by_default_if_the_hardware_supports_it(monkeypatch: pytest.MonkeyPatch, hardware: bool) -> None:
     monkeypatch.setattr("tasks.modeling.devices._has_bf16", lambda: hardware)
     assert choose_precision(TrainingParameters()) == ("bf16" if hardware else "fp32")
     assert choose_precision(TrainingParameters(bf16=True)) == "bf16"
@@ -209,7 +209,7 @@ def test_a_compiled_model_trains_the_same(train: Callable[..., Trained], tmp_pat
         (RuntimeError("shape mismatch"), RuntimeError),
     ],
 )
-def test_memory_that_ran_out_is_told_with_what_to_change(error: Exception, expected: type[Exception]) -> None:
+def test_an_out_of_memory_error_says_what_to_change(error: Exception, expected: type[Exception]) -> None:
     with pytest.raises(expected) as raised, explain_out_of_memory(TrainingParameters(), batch_size=4, block_size=512):
         raise error
     if expected is InputError:
@@ -220,7 +220,7 @@ def test_memory_that_ran_out_is_told_with_what_to_change(error: Exception, expec
             assert flag in str(raised.value)
 
 
-def test_memory_that_really_runs_out_is_told() -> None:
+def test_a_real_out_of_memory_error_is_recognised() -> None:
     with (
         pytest.raises(InputError, match="too little memory"),
         explain_out_of_memory(TrainingParameters(), batch_size=1, block_size=8),
@@ -235,13 +235,13 @@ def test_a_pretrained_model_gets_the_seeds_learning_rate_and_batch() -> None:
 
 
 @pytest.mark.parametrize("preset", FROM_SCRATCH)
-def test_a_preset_has_its_own_recipe_and_what_is_named_is_taken(preset: str) -> None:
+def test_a_preset_has_its_own_recipe_and_explicit_parameters_override_it(preset: str) -> None:
     assert choose_recipe(TrainingParameters(), preset=preset, blocks=10**6) == FROM_SCRATCH[preset]
     named = choose_recipe(TrainingParameters(learning_rate=1e-5, batch_size=99), preset=preset, blocks=10)
     assert (named.learning_rate, named.batch_size) == (1e-5, 99)
 
 
-def test_a_small_corpus_gets_a_smaller_batch_and_so_enough_steps() -> None:
+def test_a_small_corpus_gets_a_smaller_batch_for_enough_steps() -> None:
     training = TrainingParameters()
     recipe = choose_recipe(training, preset="scratch-tiny", blocks=TARGET_STEPS)
     assert recipe.batch_size == training.num_train_epochs

@@ -41,7 +41,7 @@ Checkpoints(sys.argv[1], limit=2).save(2, fill)
 """
 
 
-def test_what_was_saved_last_is_found_with_its_facts_and_files() -> None:
+def test_the_last_saved_checkpoint_is_found_with_its_facts_and_files() -> None:
     checkpoints = Checkpoints(KEY, limit=9)
     assert checkpoints.newest() is None
     for step in (9, 120, 1000):
@@ -54,7 +54,7 @@ def test_what_was_saved_last_is_found_with_its_facts_and_files() -> None:
     assert list(list_files(found.folder)) == ["a.txt", "below/b.bin"]
 
 
-def test_a_step_of_more_digits_than_the_name_has_room_for_is_still_the_newest() -> None:
+def test_a_step_with_more_than_ten_digits_is_still_the_newest() -> None:
     assert step_of(saved(9_999_999_999, 10_000_000_000)) == 10_000_000_000
 
 
@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_is_removed_and_the_one_before_it_is_found(damage: 
     assert step_of(checkpoints) == 3
 
 
-def test_after_kill_9_in_the_middle_of_a_save_the_previous_one_is_the_newest() -> None:
+def test_after_kill_9_during_a_save_the_previous_checkpoint_is_the_newest() -> None:
     checkpoints = saved(1)
     process = start(SAVE, KEY)
     assert first_line(process) == "ready"
@@ -96,7 +96,7 @@ def test_after_kill_9_in_the_middle_of_a_save_the_previous_one_is_the_newest() -
     assert steps(checkpoints) == [1]
 
 
-def test_everything_is_on_the_disk_before_the_rename_and_the_rename_before_anything_is_removed(
+def test_files_are_flushed_before_the_rename_and_old_checkpoints_removed_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     happened: list[str] = []
@@ -118,7 +118,7 @@ def test_everything_is_on_the_disk_before_the_rename_and_the_rename_before_anyth
     assert happened[5:] == ["rename step-0000000002", KEY, "checkpoints", "rename step-0000000001"]
 
 
-def test_the_newest_few_and_those_to_keep_stay_and_none_goes_before_the_new_one_is_there() -> None:
+def test_old_checkpoints_are_removed_only_after_the_new_one_is_saved_and_those_to_keep_stay() -> None:
     checkpoints = saved(1, 2, 3)
 
     def look(folder: Path) -> dict[str, Any]:
@@ -132,21 +132,21 @@ def test_the_newest_few_and_those_to_keep_stay_and_none_goes_before_the_new_one_
     assert steps(checkpoints) == [4, 5]
 
 
-def test_one_without_a_manifest_does_not_take_the_place_of_a_whole_one() -> None:
+def test_a_checkpoint_without_a_manifest_does_not_count_towards_the_limit() -> None:
     checkpoints = saved(1, 2, 3)
     no_manifest(checkpoints.folder / "step-0000000003")
     Checkpoints(KEY, limit=2).save(4, fill)
     assert steps(checkpoints) == [2, 4]
 
 
-def test_a_save_that_fails_removes_nothing() -> None:
+def test_a_failed_save_removes_nothing() -> None:
     checkpoints = saved(1, limit=1)
     with pytest.raises(AssertionError):
         checkpoints.save(2, never)
     assert steps(checkpoints) == [1]
 
 
-def test_a_full_disk_is_one_sentence_and_the_previous_one_stays() -> None:
+def test_a_full_disk_is_an_input_error_and_the_previous_checkpoint_stays() -> None:
     checkpoints = saved(1, limit=1)
     with no_file_larger_than(5), pytest.raises(InputError, match=r"^The disk is full: .*step-0000000002"):
         checkpoints.save(2, fill)
@@ -154,7 +154,7 @@ def test_a_full_disk_is_one_sentence_and_the_previous_one_stays() -> None:
     assert step_of(checkpoints) == 1
 
 
-def test_a_whole_step_is_not_written_again_and_a_damaged_one_is() -> None:
+def test_a_whole_checkpoint_is_not_written_again_but_a_damaged_one_is() -> None:
     checkpoints = saved(1)
     checkpoints.save(1, never)
     altered(checkpoints.folder / "step-0000000001")
@@ -162,7 +162,7 @@ def test_a_whole_step_is_not_written_again_and_a_damaged_one_is() -> None:
     assert step_of(checkpoints) == 1
 
 
-def test_another_training_is_another_place() -> None:
+def test_each_training_has_its_own_checkpoints() -> None:
     saved(1)
     other = Checkpoints("d00d" * 16, limit=1)
     assert other.newest() is None
@@ -182,7 +182,7 @@ def test_clear_leaves_nothing() -> None:
     assert names(settings().data / "checkpoints") == []
 
 
-def test_clear_leaves_what_another_run_holds() -> None:
+def test_clear_leaves_checkpoints_that_another_run_holds() -> None:
     checkpoints = saved(1)
     with Checkpoints(KEY, limit=1).exclusive():
         checkpoints.clear()

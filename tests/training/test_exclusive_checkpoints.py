@@ -1,4 +1,4 @@
-"""Two runs of the same training at once: one holds its checkpoints, the other waits."""
+"""Two runs of the same training at the same time: one holds the lock, the other waits."""
 
 import fcntl
 import os
@@ -25,25 +25,25 @@ with Checkpoints(sys.argv[1], limit=2).exclusive():
 """
 
 
-def test_a_second_run_waits_until_the_first_ends_and_says_so_once() -> None:
-    told, first, second = list[str](), Checkpoints(KEY, limit=1), threading.Event()
+def test_a_second_run_waits_until_the_first_ends_and_logs_that_once() -> None:
+    logged, first, second = list[str](), Checkpoints(KEY, limit=1), threading.Event()
 
     def run() -> None:
-        with Checkpoints(KEY, limit=1, log=told.append).exclusive():
+        with Checkpoints(KEY, limit=1, log=logged.append).exclusive():
             second.set()
 
     with first.exclusive():
         thread = threading.Thread(target=run)
         thread.start()
         assert not second.wait(0.7)
-        assert len(told) == 1
-        assert told[0].startswith(f"checkpoints: the training {KEY[:12]} is already run by process {os.getpid()} on ")
+        assert len(logged) == 1
+        assert logged[0].startswith(f"checkpoints: the training {KEY[:12]} is already run by process {os.getpid()} on ")
     assert second.wait(5)
     thread.join()
     assert names(settings().data / "checkpoints") == []
 
 
-def test_a_second_run_that_will_not_wait_is_told_what_to_do() -> None:
+def test_a_second_run_that_does_not_wait_gets_an_error_with_advice() -> None:
     with (
         Checkpoints(KEY, limit=1).exclusive(),
         pytest.raises(UnavailableError, match=r"already run by process \d+ on .* wait for that run, or stop it"),
@@ -52,7 +52,7 @@ def test_a_second_run_that_will_not_wait_is_told_what_to_do() -> None:
         pass
 
 
-def test_a_run_that_was_killed_holds_nothing() -> None:
+def test_a_killed_run_releases_the_lock() -> None:
     process = start(HOLD, KEY)
     assert first_line(process) == "ready"
     with pytest.raises(UnavailableError), Checkpoints(KEY, limit=1).exclusive(limit_s=0):
@@ -63,7 +63,7 @@ def test_a_run_that_was_killed_holds_nothing() -> None:
         pass
 
 
-def test_a_worker_that_was_forked_meanwhile_does_not_hold_it() -> None:
+def test_a_forked_process_does_not_keep_the_lock() -> None:
     with Checkpoints(KEY, limit=1).exclusive():
         saved(1)
         child = os.fork()
@@ -78,7 +78,7 @@ def test_a_worker_that_was_forked_meanwhile_does_not_hold_it() -> None:
         os.waitpid(child, 0)
 
 
-def test_only_one_holds_it_however_often_the_folder_is_removed() -> None:
+def test_only_one_run_holds_the_lock_even_if_its_folder_is_removed_repeatedly() -> None:
     inside, most = [0], [0]
     lock = threading.Lock()
 
@@ -100,7 +100,7 @@ def test_only_one_holds_it_however_often_the_folder_is_removed() -> None:
     assert names(settings().data / "checkpoints") == []
 
 
-def test_a_lock_that_was_removed_while_it_was_being_taken_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_that_is_removed_during_locking_is_not_locked(monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints, really, removed = Checkpoints(KEY, limit=1), fcntl.flock, list[int]()
 
     def flock(descriptor: int, operation: int) -> None:

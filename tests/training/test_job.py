@@ -1,4 +1,4 @@
-"""Claims about a training as a process: killed at any moment it goes on, and several processes are one training."""
+"""Training as a process: a killed training resumes with the same result, and several processes train like one."""
 
 import json
 import os
@@ -54,9 +54,9 @@ def prepared() -> tuple[TokenBlocks, ModelReference]:
 def job(prepared: tuple[TokenBlocks, ModelReference]) -> Callable[..., Job]:
     tokens, base = prepared
 
-    def make(key: str = "a", *, processes: int = 1, share_with: str | None = None, **values: Any) -> Job:
-        told = {"max_steps": 12, "batch_size": 2, "save_steps": 2, "learning_rate": 1e-3, "bf16": False, **values}
-        training = TrainingParameters(**told)
+    def make(key: str = "a", *, processes: int = 1, share_with: str | None = None, **changed: Any) -> Job:
+        values = {"max_steps": 12, "batch_size": 2, "save_steps": 2, "learning_rate": 1e-3, "bf16": False, **changed}
+        training = TrainingParameters(**values)
         return Job(
             key=key * 64, tokens=tokens, base=base, training=training, processes=processes, share_with=share_with
         )
@@ -67,32 +67,32 @@ def job(prepared: tuple[TokenBlocks, ModelReference]) -> Callable[..., Job]:
 class Process:
     """One process that works on a job, as torchrun starts it."""
 
-    def __init__(self, job: Job, place: Path) -> None:
-        place.mkdir(parents=True)
-        self.place = place
-        (place / "model").mkdir()
-        path = place / "job.json"
-        path.write_text(json.dumps({"job": job.model_dump(mode="json"), "folder": str(place)}))
-        (place / "model").rmdir()
-        with (place / "out").open("wb") as out:
+    def __init__(self, job: Job, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        (folder / "model").mkdir()
+        path = folder / "job.json"
+        path.write_text(json.dumps({"job": job.model_dump(mode="json"), "folder": str(folder)}))
+        (folder / "model").rmdir()
+        with (folder / "out").open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tasks.training.job", str(path)],
                 cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
 
     @property
-    def said(self) -> str:
-        return (self.place / "out").read_text()
+    def output(self) -> str:
+        return (self.folder / "out").read_text()
 
     def steps(self) -> int:
-        """The last step that was told."""
-        events = self.place / EVENTS
+        """The last reported step."""
+        events = self.folder / EVENTS
         lines = events.read_text().splitlines() if events.exists() else []
         return json.loads(lines[-1])["step"] if lines else 0
 
     def wait_for_step(self, step: int) -> None:
-        assert wait_until(lambda: self.steps() >= step or self.process.poll() is not None, 120), self.said
-        assert self.process.poll() is None, self.said
+        assert wait_until(lambda: self.steps() >= step or self.process.poll() is not None, 120), self.output
+        assert self.process.poll() is None, self.output
 
 
 def weights(folder: Path) -> bytes:
@@ -118,7 +118,7 @@ def marked(mark: str) -> Iterator[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "lost"), [(signal.SIGKILL, 2), (signal.SIGTERM, 0)])
-def test_a_process_that_is_killed_loses_save_steps_at_most_and_the_next_ends_as_if_nothing_was(
+def test_a_killed_process_loses_at_most_save_steps_and_the_resumed_training_gives_the_same_weights(
     job: Callable[..., Job], tmp_path: Path, number: int, lost: int
 ) -> None:
     undisturbed = run(job("u"), tmp_path / "undisturbed")
@@ -132,14 +132,14 @@ def test_a_process_that_is_killed_loses_save_steps_at_most_and_the_next_ends_as_
     assert reached - lost <= checkpoint.step <= reached
     assert not (tmp_path / "killed" / FACTS).exists()
     again = Process(job(), tmp_path / "again")
-    assert again.process.wait(120) == 0, again.said
-    assert f"resumes from the checkpoint of step {checkpoint.step}" in again.said
+    assert again.process.wait(120) == 0, again.output
+    assert f"resumes from the checkpoint of step {checkpoint.step}" in again.output
     assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
     assert json.loads((tmp_path / "again" / FACTS).read_text())["loss_after"] == undisturbed["loss_after"]
 
 
 @pytest.mark.slow
-def test_another_machine_goes_on_from_the_checkpoints_that_were_shared(
+def test_another_machine_resumes_from_shared_checkpoints(
     job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class BrokenOffError(Exception):
@@ -163,11 +163,11 @@ def test_another_machine_goes_on_from_the_checkpoints_that_were_shared(
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_twice_the_batch(job: Callable[..., Job], tmp_path: Path) -> None:
-    told: list[Progress] = []
+def test_two_processes_train_like_one_with_twice_the_batch(job: Callable[..., Job], tmp_path: Path) -> None:
+    reported: list[Progress] = []
     folder = tmp_path / "two"
     folder.mkdir()
-    two = train_distributed(job("t", processes=2, batch_size=1), folder, local_processes=2, on_progress=told.append)
+    two = train_distributed(job("t", processes=2, batch_size=1), folder, local_processes=2, on_progress=reported.append)
     one = run(job("o", batch_size=2), tmp_path / "one")
     assert two["loss_after"] == pytest.approx(one["loss_after"], rel=1e-4)
     assert (two["steps"], one["steps"]) == (12, 12)
@@ -176,12 +176,12 @@ def test_two_processes_train_as_one_with_twice_the_batch(job: Callable[..., Job]
         for name in ("one", "two")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    assert sorted({one.step for one in told}) == list(range(13))
+    assert sorted({one.step for one in reported}) == list(range(13))
     assert not (settings().data / "jobs" / ("t" * 64)).exists()
 
 
 @pytest.mark.slow
-def test_two_processes_that_were_stopped_go_on_as_if_nothing_was(job: Callable[..., Job], tmp_path: Path) -> None:
+def test_two_stopped_processes_resume_and_give_the_same_weights(job: Callable[..., Job], tmp_path: Path) -> None:
     class StoppedError(BaseException):
         pass
 
@@ -204,7 +204,7 @@ def test_two_processes_that_were_stopped_go_on_as_if_nothing_was(job: Callable[.
 
 
 @pytest.mark.slow
-def test_two_machines_that_meet_at_a_rendezvous_train_together(
+def test_two_machines_train_together_through_a_rendezvous(
     job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as probe:
@@ -235,7 +235,7 @@ train_distributed(job, folder, local_processes=2, on_progress=lambda progress: p
 
 
 @pytest.mark.slow
-def test_nothing_is_left_of_the_processes_when_the_run_is_killed(job: Callable[..., Job], tmp_path: Path) -> None:
+def test_no_process_outlives_a_killed_run(job: Callable[..., Job], tmp_path: Path) -> None:
     many = job(processes=2, max_steps=10**6)
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, many.model_dump_json(), str(tmp_path)],
@@ -252,7 +252,7 @@ def test_nothing_is_left_of_the_processes_when_the_run_is_killed(job: Callable[.
 
 
 @pytest.mark.slow
-def test_what_a_process_cannot_do_is_one_sentence_of_the_run(
+def test_an_input_error_of_a_process_is_raised_by_the_run(
     job: Callable[..., Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wild = {"learning_rate": 1.0, "max_grad_norm": 1e30, "weight_decay": 1e4, "max_steps": 100}

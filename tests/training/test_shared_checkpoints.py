@@ -1,4 +1,4 @@
-"""Checkpoints that are copied to an object store: another machine goes on, and no store ends a training."""
+"""Checkpoints in an object store: another machine resumes from them, and no store ends a training."""
 
 import signal
 import threading
@@ -87,7 +87,7 @@ def held_puts(gate: Gate) -> tuple[threading.Event, threading.Event]:
     return came, go
 
 
-def test_another_machine_goes_on_from_the_copy(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_machine_resumes_from_the_copy(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = saved(1, 2, mirror=mirror).newest()
     on_another_machine(tmp_path, monkeypatch)
     there = Checkpoints(KEY, limit=1, mirror=mirror).newest()
@@ -99,7 +99,9 @@ def test_another_machine_goes_on_from_the_copy(mirror: Mirror, tmp_path: Path, m
 
 
 @pytest.mark.slow
-def test_the_later_of_here_and_there_is_taken(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_later_of_local_and_mirrored_checkpoints_is_used(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved(5, mirror=mirror)
     on_another_machine(tmp_path, monkeypatch)
     checkpoints = saved(4)
@@ -108,14 +110,14 @@ def test_the_later_of_here_and_there_is_taken(mirror: Mirror, tmp_path: Path, mo
     assert step_of(Checkpoints(KEY, limit=1, mirror=mirror)) == 6
 
 
-def test_the_same_step_is_fetched_where_it_is_damaged_here(mirror: Mirror) -> None:
+def test_a_damaged_local_checkpoint_is_fetched_again(mirror: Mirror) -> None:
     checkpoints = saved(1, mirror=mirror)
     altered(checkpoints.folder / "step-0000000001")
     assert step_of(Checkpoints(KEY, limit=1, mirror=mirror)) == 1
 
 
 @pytest.mark.slow
-def test_the_best_one_is_copied_too_and_found_on_another_machine(
+def test_the_best_checkpoint_is_copied_too_and_found_on_another_machine(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Checkpoints(KEY, limit=1, mirror=mirror) as checkpoints:
@@ -131,7 +133,7 @@ def test_the_best_one_is_copied_too_and_found_on_another_machine(
 
 
 @pytest.mark.slow
-def test_a_damaged_copy_is_told_of_and_an_older_one_is_taken(
+def test_a_damaged_copy_is_logged_and_an_older_one_is_used(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved(1, 2, mirror=mirror)
@@ -139,17 +141,17 @@ def test_a_damaged_copy_is_told_of_and_an_older_one_is_taken(
     copies = tmp_path / "store" / "releases" / "checkpoints" / KEY
     (copies / "step-0000000004" / "a.txt").write_text("alphA")
     on_another_machine(tmp_path, monkeypatch)
-    told: list[str] = []
-    checkpoints = Checkpoints(KEY, limit=1, mirror=mirror, log=told.append)
+    logged: list[str] = []
+    checkpoints = Checkpoints(KEY, limit=1, mirror=mirror, log=logged.append)
     found = checkpoints.newest()
     assert found is not None
     assert found.step in {2, 3}  # the first of each pair may have been passed over
     assert steps(checkpoints) == [found.step]
-    assert len(told) == 1
-    assert told[0].startswith("checkpoints: step 4 cannot be fetched, so an older one is used (step 4 in ")
+    assert len(logged) == 1
+    assert logged[0].startswith("checkpoints: step 4 cannot be fetched, so an older one is used (step 4 in ")
 
 
-def test_a_disk_too_full_to_fetch_is_one_sentence(
+def test_a_disk_too_full_to_fetch_is_an_input_error(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def large(folder: Path) -> dict[str, Any]:
@@ -165,37 +167,37 @@ def test_a_disk_too_full_to_fetch_is_one_sentence(
     assert steps(there) == []
 
 
-def test_a_store_that_cannot_be_asked_leaves_what_is_here(tmp_path: Path) -> None:
+def test_with_an_unavailable_store_the_local_checkpoints_are_used(tmp_path: Path) -> None:
     saved(1)
-    told: list[str] = []
+    logged: list[str] = []
     (tmp_path / "file").write_text("in the way")
-    assert step_of(Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY), log=told.append)) == 1
-    assert len(told) == 1
-    assert "cannot be asked, so those on this machine are used (the destination" in told[0]
+    assert step_of(Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY), log=logged.append)) == 1
+    assert len(logged) == 1
+    assert "cannot be asked, so those on this machine are used (the destination" in logged[0]
 
 
 @pytest.mark.slow
-def test_a_store_that_is_down_ends_nothing_and_the_next_checkpoint_catches_up(
+def test_an_unavailable_store_does_not_end_the_training_and_the_next_copy_catches_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
-    checkpoints = Checkpoints(KEY, limit=2, mirror=REMOTE, log=told.append)
+    logged: list[str] = []
+    checkpoints = Checkpoints(KEY, limit=2, mirror=REMOTE, log=logged.append)
     with embedded_store(tmp_path / "served") as endpoint:
         to(endpoint.url, endpoint, monkeypatch)
     checkpoints.save(1, fill)
-    assert wait_until(lambda: told, 30)
-    assert told[0].startswith("checkpoints: step 1 is on this machine but was not copied to s3://releases/team/")
-    assert "does not answer" in told[0]
+    assert wait_until(lambda: logged, 30)
+    assert logged[0].startswith("checkpoints: step 1 is on this machine but was not copied to s3://releases/team/")
+    assert "does not answer" in logged[0]
     with embedded_store(tmp_path / "served") as endpoint:
         to(endpoint.url, endpoint, monkeypatch)
         checkpoints.save(2, fill, keep={1})
         checkpoints.close()
         assert REMOTE.steps() == [2, 1]
-    assert len(told) == 1
+    assert len(logged) == 1
     assert step_of(checkpoints) == 2
 
 
-def test_a_slow_store_holds_nothing_up_and_gets_the_newest_next(gate: Gate) -> None:
+def test_a_slow_store_delays_nothing_and_gets_the_newest_checkpoint_next(gate: Gate) -> None:
     came, go = held_puts(gate)
     checkpoints = Checkpoints(KEY, limit=1, mirror=REMOTE)
     checkpoints.save(1, fill)
@@ -213,21 +215,21 @@ def test_a_slow_store_holds_nothing_up_and_gets_the_newest_next(gate: Gate) -> N
     assert steps(checkpoints) == [4]
 
 
-def test_the_end_waits_for_the_last_copy_for_a_while_only(gate: Gate) -> None:
+def test_close_waits_for_the_last_copy_for_a_limited_time(gate: Gate) -> None:
     _, go = held_puts(gate)
-    told: list[str] = []
-    checkpoints = Checkpoints(KEY, limit=1, mirror=REMOTE, log=told.append)
+    logged: list[str] = []
+    checkpoints = Checkpoints(KEY, limit=1, mirror=REMOTE, log=logged.append)
     checkpoints.save(1, fill)
     threading.Timer(1, go.set).start()
     began = time.monotonic()
     checkpoints.close(limit_s=0.3)
     assert 0.3 <= time.monotonic() - began < 5
-    assert told == [f"checkpoints: the last one was not copied to {REMOTE} within 0.3 s"]
+    assert logged == [f"checkpoints: the last one was not copied to {REMOTE} within 0.3 s"]
     assert REMOTE.steps() == []
 
 
 @pytest.mark.slow
-def test_after_ctrl_c_nobody_waits_for_the_copy(gate: Gate) -> None:
+def test_after_ctrl_c_the_copy_is_not_waited_for(gate: Gate) -> None:
     under_way = threading.Event()
 
     def a_slow_line(size: int) -> None:
@@ -248,7 +250,7 @@ def test_after_ctrl_c_nobody_waits_for_the_copy(gate: Gate) -> None:
 
 
 @pytest.mark.slow
-def test_clear_removes_here_and_there(mirror: Mirror, tmp_path: Path) -> None:
+def test_clear_removes_local_and_mirrored_checkpoints(mirror: Mirror, tmp_path: Path) -> None:
     checkpoints = saved(1, 2, mirror=mirror)
     assert mirror.steps()
     checkpoints.clear()
@@ -258,26 +260,24 @@ def test_clear_removes_here_and_there(mirror: Mirror, tmp_path: Path) -> None:
     assert names(settings().data / "checkpoints") == []
 
 
-def test_clear_with_a_store_that_fails_is_told_and_removes_what_is_here(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_clear_logs_a_failing_store_and_removes_the_local_checkpoints(tmp_path: Path) -> None:
+    logged: list[str] = []
     saved(1)
     (tmp_path / "file").write_text("in the way")
-    Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY), log=told.append).clear()
+    Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY), log=logged.append).clear()
     assert names(settings().data / "checkpoints") == []
-    assert len(told) == 1
-    assert "is not needed any more but could not be deleted" in told[0]
+    assert len(logged) == 1
+    assert "is not needed any more but could not be deleted" in logged[0]
 
 
-def test_what_is_told_is_printed_also_by_the_print_of_a_prefect_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
+def test_messages_are_printed_by_the_print_of_the_prefect_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[str] = []
     run: ContextVar[str] = ContextVar("run", default="none")
     run.set("this one")
-    monkeypatch.setattr("builtins.print", lambda line: told.append(f"{run.get()}: {line}"))
+    monkeypatch.setattr("builtins.print", lambda line: logged.append(f"{run.get()}: {line}"))
     (tmp_path / "file").write_text("in the way")
     with Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY)) as checkpoints:
         checkpoints.newest()
         checkpoints.save(1, fill)
-    assert [line.partition(" is ")[0] for line in told[1:]] == ["this one: checkpoints: step 1"]
-    assert told[0].startswith("this one: checkpoints: ")
+    assert [line.partition(" is ")[0] for line in logged[1:]] == ["this one: checkpoints: step 1"]
+    assert logged[0].startswith("this one: checkpoints: ")

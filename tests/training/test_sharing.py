@@ -1,4 +1,4 @@
-"""Stage folders that travel between machines: what arrives is what was sent, or nothing."""
+"""Stage folders in an object store: another machine gets exactly what was shared, or nothing."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,7 +49,7 @@ def stored(remote: Endpoint, remote_folder: Path) -> Path:
     return remote_folder / LOCAL_BUCKET / "team" / "stages" / "base" / KEY
 
 
-def test_another_machine_obtains_what_was_shared(
+def test_another_machine_obtains_a_shared_folder(
     remote: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = made()
@@ -62,7 +62,7 @@ def test_another_machine_obtains_what_was_shared(
     obtain_same(Base, here.key, here.sha256, RELEASE)
 
 
-def test_what_is_shared_already_is_not_sent_again(remote: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_folder_is_not_sent_again(remote: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     here = made()
     share(here, RELEASE)
     with gate_before(remote.url) as gate:
@@ -72,23 +72,21 @@ def test_what_is_shared_already_is_not_sent_again(remote: Endpoint, monkeypatch:
     assert [path.rpartition("/")[2] for path in sent] == ["manifest.json"]
 
 
-def test_what_nobody_shared_is_not_there(remote: Endpoint) -> None:
+def test_a_folder_that_is_not_shared_is_not_found(remote: Endpoint) -> None:
     assert obtain(Base, KEY, RELEASE) is None
     missing = Base(key=KEY, sha256="0" * 64, **FACTS)
     with pytest.raises(InputError, match=f"^base {KEY[:12]} is neither on this machine nor in {RELEASE.destination};"):
         obtain_same(Base, missing.key, missing.sha256, RELEASE)
 
 
-def test_a_copy_that_was_broken_off_counts_as_none(
-    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_copy_counts_as_absent(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     share(made(), RELEASE)
     delete("manifest.json")
     on_another_machine(tmp_path, monkeypatch)
     assert obtain(Base, KEY, RELEASE) is None
 
 
-def test_a_damaged_copy_is_refused_and_nothing_of_it_stays(
+def test_a_damaged_copy_is_refused_and_leaves_nothing(
     stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     share(made(), RELEASE)
@@ -99,7 +97,7 @@ def test_a_damaged_copy_is_refused_and_nothing_of_it_stays(
     assert names(settings().data / "base") == []
 
 
-def test_a_disk_too_full_is_one_sentence(remote: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_input_error(remote: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     share(made("x" * 200_000), RELEASE)
     on_another_machine(tmp_path, monkeypatch)
     with no_file_larger_than(100_000), pytest.raises(InputError, match=r"^The disk is full"):
@@ -107,14 +105,14 @@ def test_a_disk_too_full_is_one_sentence(remote: Endpoint, tmp_path: Path, monke
     assert names(settings().data / "base") == []
 
 
-def test_other_content_under_the_same_key_is_refused(remote: Endpoint) -> None:
+def test_different_content_under_the_same_key_is_refused(remote: Endpoint) -> None:
     here = made()
     other = here.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(InputError, match="has different content than on the machine that made it"):
         obtain_same(Base, other.key, other.sha256, RELEASE)
 
 
-def test_what_is_older_than_a_time_is_forgotten_here_and_there(remote: Endpoint) -> None:
+def test_a_folder_older_than_a_time_is_removed_here_and_in_the_store(remote: Endpoint) -> None:
     began = datetime.now(UTC)
     here = made()
     share(here, RELEASE)
@@ -124,7 +122,7 @@ def test_what_is_older_than_a_time_is_forgotten_here_and_there(remote: Endpoint)
     assert obtain(Base, KEY, RELEASE) is None
 
 
-def test_a_base_model_travels_or_is_found_by_the_other_machine_itself(
+def test_a_preset_is_shared_and_a_hub_id_is_left_to_the_other_machine(
     remote: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = made()
@@ -140,28 +138,26 @@ def test_a_base_model_travels_or_is_found_by_the_other_machine_itself(
     assert (Path(preset.load_from) / "config.json").is_file()
 
 
-def test_a_folder_of_one_machine_does_not_travel(tmp_path: Path) -> None:
+def test_a_local_model_folder_cannot_be_shared(tmp_path: Path) -> None:
     own = ModelReference.in_folder(tmp_path, name="own", type="GPT-NEO", sha256="d" * 64)
     with pytest.raises(InputError, match=r"^--model\.name own is a folder of this machine, but another machine"):
         share_model(own, RELEASE)
 
 
-def test_shared_folders_are_pruned_once_nobody_has_asked_for_them_for_a_day(
-    stored: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shared_folders_are_pruned_after_a_day_without_use(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     share(made(), RELEASE)
     assert prune(release=RELEASE, dry_run=False).stages == ()
     tomorrow = datetime.now(UTC) + timedelta(hours=25)
     monkeypatch.setattr("tasks.storage.prune.now", lambda store: tomorrow)
-    said = prune(release=RELEASE)
-    assert said.stages == (f"base/{KEY}",)
-    assert "1 shared stage folder" in said.sentence()
+    pruned = prune(release=RELEASE)
+    assert pruned.stages == (f"base/{KEY}",)
+    assert "1 shared stage folder" in pruned.sentence()
     assert (stored / "manifest.json").is_file()
     prune(release=RELEASE, dry_run=False)
     assert not list(stored.rglob("*.json"))
 
 
-def test_a_shared_folder_that_is_asked_for_again_counts_as_new(stored: Path) -> None:
+def test_a_shared_folder_that_is_used_again_counts_as_new(stored: Path) -> None:
     here = made()
     share(here, RELEASE)
     before = (stored / "manifest.json").stat().st_mtime_ns
