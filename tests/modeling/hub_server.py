@@ -1,7 +1,7 @@
-"""A model hub on loopback: what huggingface_hub asks of huggingface.co to load a model, and no more.
+"""A model hub on loopback, with the endpoints of huggingface.co that loading a model uses.
 
 `/<id>/resolve/<revision>/<file>` (HEAD and GET) and `/api/models/<id>`. Ids are folders below the root; `lab/gated` is
-refused as the hub refuses gated models, `lab/private` needs the token, `lab/broken` answers 500.
+denied like a gated model, `lab/private` needs the token, `lab/broken` answers with 500.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ TOKEN = "hf_the_token_of_the_test"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Answers for the folder `root`; every request is kept in `requests` as (method, path, authorization)."""
+    """Serves the folder `root`; records each request in `requests` as (method, path, authorization)."""
 
     root: Path
     requests: list[tuple[str, str, str | None]]
@@ -29,7 +29,7 @@ class Hub(BaseHTTPRequestHandler):
         self._answer(with_body=True)
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self, *, with_body: bool) -> None:
         authorization = self.headers.get("Authorization")

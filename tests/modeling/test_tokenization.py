@@ -1,4 +1,4 @@
-"""Claims about tokenizing: what the ids are, how much is read ahead, and how many processes work."""
+"""Tokenization: which ids it gives, how far it reads ahead, and how many processes work."""
 
 import multiprocessing
 from collections.abc import Iterator
