@@ -1,8 +1,8 @@
 """Champion: the version that a new one has to beat.
 
-What comes in: where releases go, and the weights that were just trained. What it leaves: the model that the alias
-`champion` names, fetched and verified, or nothing where there is none. Where the alias names these very weights (the
-same run once more), it is the version that the alias named before, so that both runs come to the same verdict.
+What comes in: where releases are stored, and the weights that were just trained. What it leaves: the model that the
+alias `champion` names, fetched and verified, or None. If the alias names these very weights (the same run again), it is
+the version that the alias named before, so that both runs come to the same verdict.
 """
 
 from typing import TYPE_CHECKING
@@ -19,21 +19,18 @@ if TYPE_CHECKING:
     from tasks.storage.store import Store
 
 
-@task(
-    name="find champion",
-    **ASKS_STORE,
-)
+@task(name="find champion", **ASKS_STORE)
 def find_champion(release: ReleaseParameters, weights: Weights, model_type: str) -> ModelReference | None:
-    """The champion as a model whose `sha256` is its version. None where there is none or it is damaged, and says so."""
+    """The champion as a model whose `sha256` is its version; None if there is none or it is damaged."""
     with open_releases(release) as store:
         version = _version(store, release.name, weights)
         if version is None:
-            print("champion: there is none yet; the base model is what has to be beaten")
+            print("champion: there is none yet; the challenger has to beat the base model")
             return None
         try:
             fetched = fetch_version(store, release.name, version)
         except InputError as error:
-            print(f"champion: it cannot be compared with ({error}); the base model is what has to be beaten")
+            print(f"champion: it cannot be compared ({error}); the challenger has to beat the base model")
             return None
     print(f"champion: {release.name}@{version[:12]}")
     return ModelReference.in_folder(fetched.folder, name=f"{release.name}@{version}", type=model_type, sha256=version)
@@ -49,7 +46,7 @@ def _version(store: "Store", name: str, weights: Weights) -> str | None:
 
 
 def _holds(store: "Store", name: str, version: str, weights: Weights) -> bool:
-    """Whether a version has these very weights."""
+    """Whether a version consists of these very weights."""
     from tasks.storage.fetch import read_manifest
     from tasks.storage.inventory import read_facts
 

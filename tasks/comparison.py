@@ -1,7 +1,7 @@
-"""Comparison: what base model, challenger and champion wrote and lost in, the verdict out.
+"""Comparison: base model, challenger and champion on the same documents and prompts, and the verdict.
 
-What comes in: contenders (references to samples and held-out losses), the corpus and its report, the limits of the
-gate. What it leaves: `data/comparison/<key>/comparison.json`, and in the UI a summary with the reasons of the verdict,
+What comes in: contenders (references to samples and held-out losses), the corpus and its report, and the limits of the
+gate. What it leaves: `data/comparison/<key>/comparison.json`, and in the UI a summary with the reasons of the verdict
 and tables of metrics and samples. A refusal is a verdict, not a failure.
 """
 
@@ -36,7 +36,7 @@ VERSION = 1
 def comparison_key(
     contenders: tuple[Contender, ...], corpus_sha256: str, report_sha256: str, release: ReleaseParameters
 ) -> str:
-    """The key: what the contenders wrote and lost, their names, the corpus, and the limits of the gate."""
+    """The key: samples, held-out losses and names of the contenders, the corpus, and the limits of the gate."""
     of_each = [(one.role, _name(one), one.samples.sha256, one.heldout.sha256) for one in contenders]
     return digest(
         "comparison", VERSION, of_each, corpus_sha256, report_sha256, release.gate, _guards(release).model_dump()
@@ -51,7 +51,7 @@ def comparison_key(
 def compare_models(
     folder: Path, contenders: tuple[Contender, ...], corpus: Corpus, report: Report, release: ReleaseParameters
 ) -> Facts:
-    """Measure the contenders, and decide whether the challenger may become the champion."""
+    """Measure the contenders, and decide whether the challenger becomes the champion."""
     floor = read_report(report).floor
     figures = run_figures.measure_models(
         [_measured(one) for one in contenders],
@@ -69,14 +69,14 @@ def compare_models(
 
 @task(name="show comparison", cache_policy=NO_CACHE, persist_result=False)
 def show_comparison(comparison: Comparison) -> None:
-    """Tell the verdict in the log and show metrics and samples in the UI, in every run."""
+    """Log the verdict, and show metrics and samples in the UI, in every run."""
     figures = read_comparison(comparison)
     for line in verdict_text(figures):
         print(f"gate: {line}")
     for key, markdown, description in (
         ("summary", summary_markdown(figures), "The verdict, and why"),
         ("metrics", metrics_markdown(figures), "Base model, challenger and champion, measured on the same documents"),
-        ("samples", samples_markdown(figures), "What they wrote after the same prompts with the same seeds"),
+        ("samples", samples_markdown(figures), "Their samples for the same prompts and seeds"),
     ):
         show(key, markdown, description)
 
@@ -97,4 +97,9 @@ def _name(one: Contender) -> str:
 
 
 def _guards(release: ReleaseParameters) -> Guards:
-    return Guards(**release.model_dump(include=set(Guards.model_fields)))
+    return Guards(
+        max_loss=release.max_loss,
+        min_valid=release.min_valid,
+        max_copied=release.max_copied,
+        max_repetition=release.max_repetition,
+    )

@@ -1,7 +1,7 @@
-"""Report: what the corpus is, how far a held-out loss on it can be trusted, and how low a loss can be.
+"""Corpus report: what the corpus consists of, how far a held-out loss on it can be trusted, and the loss floor.
 
-What comes in: the corpus, its tokens and the corpus parameters. What it leaves: `data/report/<key>/report.json`, the
-same figures as text in the log, and as a Markdown artifact in the UI.
+What comes in: the corpus, its tokens and the number of requested documents. What it leaves:
+`data/report/<key>/report.json`, and the same figures in the log and as a Markdown artifact in the UI.
 """
 
 from pathlib import Path
@@ -10,8 +10,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.dataset import document_digest
-from tasks.evaluation.corpus import report as corpus_report
-from tasks.evaluation.corpus.report import Counts, Source, Split, Tokens, report_markdown, report_text
+from tasks.evaluation.corpus.figures import Counts, Source, Split, Tokens
+from tasks.evaluation.corpus.report import compute_report
+from tasks.evaluation.corpus.text import report_markdown, report_text
 from tasks.observability.artifacts import show
 from tasks.stage.contents import CorpusSources, read_report, read_sources, read_split
 from tasks.stage.folders import Facts, digest
@@ -22,27 +23,37 @@ VERSION = 1
 
 
 def report_key(corpus: Corpus, tokens: TokenBlocks, asked: int) -> str:
-    """The key of a report: the contents and counts of corpus and tokens, and the documents that were asked for."""
+    """The key of a report: content and counts of corpus and tokens, and the number of requested documents."""
     return digest("report", VERSION, corpus.model_dump(exclude={"key"}), tokens.model_dump(exclude={"key"}), asked)
 
 
 @stage(Report, "make report", report_key)
 def make_report(folder: Path, corpus: Corpus, tokens: TokenBlocks, asked: int) -> Facts:
-    """Compute the figures; `asked` is how many documents were to be drawn from the templates."""
-    made_of = read_sources(corpus)
-    templates = made_of.templates()
+    """Compute the figures; `asked` is how many documents were requested from the templates."""
+    sources = read_sources(corpus)
+    templates = sources.templates()
+    held_out_pairs = tuple((number, pair[:2], pair[2:]) for number, some in enumerate(sources.pairs) for pair in some)
     ready_made = tokens.longest_document is None
-    report = corpus_report.make_report(
+    report = compute_report(
         train=read_split(corpus, "train"),
-        evaluation=sorted(read_split(corpus, "eval"), key=_shuffled),
+        # in a fixed random order: the report samples the first ones, which must not be neighbours in a sorted corpus
+        evaluation=sorted(read_split(corpus, "eval"), key=lambda document: document_digest(document, seed=0)),
         templates=templates,
-        sources=_sources(made_of),
-        counts=_counts(corpus),
-        split=_split(made_of),
+        sources=_sources(sources),
+        counts=Counts(
+            read=corpus.read,
+            kept=corpus.documents,
+            duplicate=corpus.duplicates,
+            empty=corpus.empty,
+            rejected=corpus.rejected,
+            train=corpus.train_documents,
+            evaluation=corpus.eval_documents,
+        ),
+        split=Split(kind=sources.split, held_out=held_out_pairs),
         tokens=None if ready_made else Tokens(**tokens.model_dump(exclude={"key", "sha256"})),
         asked=asked if templates else None,
         fingerprints={"corpus": corpus.sha256, "tokens": tokens.sha256},
-        warnings=["the tokens come from a preprocessed file and not from this corpus"] if ready_made else [],
+        warnings=["the tokens come from a preprocessed file, not from this corpus"] if ready_made else [],
     )
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     exact = report.floor.kind == "exact"
@@ -54,15 +65,10 @@ def show_report(made: Report) -> None:
     """Show the report in the log and in the UI, in every run."""
     report = read_report(made)
     print(f"report: the corpus in figures\n{report_text(report)}")
-    show("corpus-report", report_markdown(report), "What the corpus is, and its loss floor")
+    show("corpus-report", report_markdown(report), "The corpus in figures, and its loss floor")
 
 
-def _shuffled(document: str) -> bytes:
-    """Where a held-out document stands: the first ones are a sample, which those of a sorted corpus would not be."""
-    return document_digest(document, seed=0)
-
-
-def _sources(made_of: CorpusSources) -> list[Source]:
+def _sources(sources: CorpusSources) -> list[Source]:
     return [
         Source(
             name=source.name,
@@ -71,22 +77,5 @@ def _sources(made_of: CorpusSources) -> list[Source]:
             sha256=source.sha256,
             documents=source.documents,
         )
-        for source in made_of.sources
+        for source in sources.sources
     ]
-
-
-def _counts(corpus: Corpus) -> Counts:
-    return Counts(
-        read=corpus.read,
-        kept=corpus.documents,
-        duplicate=corpus.duplicates,
-        empty=corpus.empty,
-        rejected=corpus.rejected,
-        train=corpus.train_documents,
-        evaluation=corpus.eval_documents,
-    )
-
-
-def _split(made_of: CorpusSources) -> Split:
-    pairs = ((number, pair[:2], pair[2:]) for number, some in enumerate(made_of.pairs) for pair in some)
-    return Split(kind=made_of.split, held_out=tuple(pairs))

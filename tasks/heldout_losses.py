@@ -1,8 +1,8 @@
-"""Held-out losses: a model and a corpus in, the loss of each held-out document out.
+"""Held-out losses: the loss of a model on each held-out document.
 
 What comes in: a model (base, fine-tuned or the champion) and the corpus. What it leaves: `data/heldout/<key>/
-heldout.json`, nats and tokens of each document. Models with different tokenizers can be compared by it: the documents
-are the same.
+heldout.json` with nats and tokens of each document. The documents are the same for every model, so models with
+different tokenizers can be compared.
 """
 
 import json
@@ -24,7 +24,7 @@ def heldout_key(model_sha256: str, corpus_sha256: str) -> str:
 
 @stage(HeldOut, "measure held-out losses", lambda model, corpus: heldout_key(model.sha256, corpus.sha256))
 def measure_heldout(folder: Path, model: ModelReference, corpus: Corpus) -> Facts:
-    """Measure each held-out document, MOST_DOCUMENTS at most."""
+    """Measure the held-out documents, at most MOST_DOCUMENTS of them."""
     from tasks.modeling.document_losses import document_losses
     from tasks.modeling.happy import TunableGeneration
 

@@ -1,10 +1,11 @@
-"""Samples: a model and prompts in, what it writes out.
+"""Samples: the texts that a model writes after prompts.
 
-What comes in: a reference to a model, the sampling parameters, and the corpus: some of its held-out documents begin
-prompts, and its templates are what samples are checked against. What it leaves: `data/samples/<key>/samples.json`, each
-sample with its prompt and seed, and `prompts.json`, each prompt with its flags.
+What comes in: a model, the sampling parameters, and the corpus, whose held-out documents give further prompts and whose
+templates say which samples are valid. What it leaves: `data/samples/<key>/samples.json`, each sample with its prompt
+and seed, and `prompts.json`, each prompt with its flags.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ VERSION = 3
 
 
 def samples_key(model_sha256: str, corpus_sha256: str, sampling: SamplingParameters) -> str:
-    """The key of the samples: the model, the sampling parameters, and the corpus that they are checked against."""
+    """The key of the samples: the model, the sampling parameters, and the corpus that validates them."""
     return digest("samples", VERSION, model_sha256, corpus_sha256, sampling.model_dump())
 
 
@@ -42,7 +43,7 @@ def _log_samples(samples: list[dict[str, Any]]) -> None:
     log_more=lambda made: _log_samples(read_samples(made)),
 )
 def make_samples(folder: Path, model: ModelReference, corpus: Corpus, sampling: SamplingParameters) -> Facts:
-    """Let the model write on each prompt."""
+    """Write samples after each prompt."""
     from tasks.modeling.generation import generate_where_it_fits, has_room
     from tasks.modeling.happy import TunableGeneration
 
@@ -51,9 +52,9 @@ def make_samples(folder: Path, model: ModelReference, corpus: Corpus, sampling: 
     prompts = choose_prompts(sampling.prompts, held_out, templates)
     generator = TunableGeneration(model.type, model.load_from, revision=model.revision)
     samples = [one.as_dict() for one in generate_where_it_fits(generator, [one.text for one in prompts], sampling)]
-    told = [one if has_room(generator, one.text, sampling) else one.flagged(NO_ROOM) for one in prompts]
+    flagged = [one if has_room(generator, one.text, sampling) else one.flagged(NO_ROOM) for one in prompts]
     (folder / "samples.json").write_text(json_text(samples), encoding="utf-8")
-    (folder / "prompts.json").write_text(json_text([vars(one) for one in told]), encoding="utf-8")
+    (folder / "prompts.json").write_text(json_text([asdict(one) for one in flagged]), encoding="utf-8")
     return {"count": len(samples), "valid": count_valid(samples, templates)}
 
 
@@ -66,7 +67,7 @@ def show_samples(model: str, samples: list[dict[str, Any]]) -> None:
 
 
 def write_samples(model: ModelReference, sampling: SamplingParameters) -> list[dict[str, Any]]:
-    """What the model writes on each prompt: `prompt`, `seed`, `text`, `document`. Needs no server."""
+    """The samples of a model as dictionaries: `prompt`, `seed`, `text`, `document`. Needs no Prefect server."""
     from tasks.modeling.generation import generate
     from tasks.modeling.happy import TunableGeneration
 
@@ -75,5 +76,5 @@ def write_samples(model: ModelReference, sampling: SamplingParameters) -> list[d
 
 
 def count_valid(samples: list[dict[str, Any]], templates: list[Template]) -> int | None:
-    """How many samples are sentences of the templates; None where there is no template."""
+    """How many samples are sentences of the templates; None without templates."""
     return sum(valid_documents([sample["document"] for sample in samples], templates)) if templates else None

@@ -1,4 +1,4 @@
-"""Evaluation: samples against the template, before against after.
+"""Evaluation: reports on a corpus, comparisons of models, and their pages and tables.
 
-What comes in: plain samples and losses. What it leaves: counts, and tables for people.
+What comes in: documents, templates, samples and losses. What it leaves: figures, a verdict, and reports of both.
 """

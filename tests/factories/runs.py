@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from tasks.evaluation.corpus.report import CorpusReport
+from tasks.evaluation.corpus.figures import CorpusReport
 from tasks.evaluation.models.bootstrap import HeldOutLosses
 from tasks.evaluation.models.gate import Gate, Guards
 from tasks.evaluation.models.prompts import choose_prompts

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.evaluation.corpus.report import CorpusReport, report_text
+from tasks.evaluation.corpus.figures import CorpusReport
+from tasks.evaluation.corpus.text import report_text
 from tests.factories.commands import Ended, run_script
 from tests.factories.train_runs import TINY
 

@@ -16,7 +16,7 @@ from flows.prepare import prepare
 from flows.sample import sample, summary, write
 from flows.train import summary as train_summary
 from flows.train import train
-from tasks.evaluation.corpus.report import report_markdown
+from tasks.evaluation.corpus.text import report_markdown
 from tasks.evaluation.models.prompts import NO_ROOM
 from tasks.evaluation.reports.loss_plot import draw_losses
 from tasks.parameters import Group, ModelParameters, ReleaseParameters, SampledModelParameters, SamplingParameters

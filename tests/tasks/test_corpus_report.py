@@ -8,7 +8,7 @@ import pytest
 
 from tasks.corpus import make_corpus
 from tasks.corpus_report import make_report
-from tasks.evaluation.corpus.report import CorpusReport
+from tasks.evaluation.corpus.figures import CorpusReport
 from tasks.parameters import CorpusParameters
 from tasks.stage.contents import read_report
 from tasks.stage.references import Corpus, TokenBlocks
@@ -67,7 +67,7 @@ def test_tokens_of_a_preprocessed_file_are_not_those_of_the_corpus() -> None:
     _, report = report_on(CorpusParameters(template="{a|b} {c|d}"), blocks())
     assert report.tokens is None
     assert report.floor.nats_per_token is None
-    assert "the tokens come from a preprocessed file and not from this corpus" in report.warnings
+    assert "the tokens come from a preprocessed file, not from this corpus" in report.warnings
 
 
 def test_the_same_corpus_asked_for_in_another_way_has_a_report_of_its_own() -> None:

@@ -1,8 +1,6 @@
-"""Coverage: which options of the templates stand in the training documents, and which pairs of options side by side.
+"""Count the options, and the pairs of options, of the templates that occur in the training documents.
 
-What comes in: templates, the pairs that are held out, and the choices (an option a slot) of one training document
-after the other. What it leaves: how many options and pairs were seen, and the options that were not. For a pair of
-options one bit is kept, in a number that belongs to the option of the slot with more options.
+For a pair of options one bit is stored, in a number that belongs to the option of the slot with more options.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,17 +10,17 @@ from tasks.evaluation.corpus.figures import Coverage, HeldOutPair, Option, Optio
 from tasks.spintax import Template
 
 MAX_PAIRS = 1_000_000
-"""Pairs are counted where the templates have at most this many."""
+"""Pairs are counted only if the templates have at most this many."""
 
 SHOWN = 10
-"""Options and pairs that are named."""
+"""Options and pairs that are listed."""
 
 
 class CoverageTally:
-    """Counts options and pairs of several templates; done with a template, it costs nothing a document."""
+    """Counts options and pairs of several templates; a fully covered template costs nothing per document."""
 
     def __init__(self, templates: Sequence[Template], held_out: Sequence[HeldOutPair], max_pairs: int) -> None:
-        """ValueError where a held-out pair names a template, a slot or an option that is not there."""
+        """ValueError if a held-out pair names a template, a slot or an option that does not exist."""
         self._held_out = [_named(templates, pair) for pair in held_out]
         slots = [template.slots for template in templates]
         self._counts_pairs = sum(map(_possible_pairs, slots)) <= max_pairs
@@ -36,7 +34,7 @@ class CoverageTally:
         self._templates[template].add(choices)
 
     def figures(self) -> Coverage | None:
-        """What was counted; None without templates."""
+        """The counts; None without templates."""
         tallies = self._templates
         if not tallies:
             return None
@@ -54,7 +52,7 @@ class CoverageTally:
 
 
 class _TemplateTally:
-    """One template. Options have numbers, those of slots with few options first; equal ones of a slot share one."""
+    """One template. Options are numbered, those of slots with few options first; equal options of a slot share one."""
 
     def __init__(
         self, template: Template, held_out: Iterable[tuple[tuple[int, int], tuple[int, int]]], counts_pairs: bool
@@ -70,7 +68,7 @@ class _TemplateTally:
         self.held_out_seen: set[frozenset[int]] = set()
         self.possible = _possible_pairs(template.slots) - len(self.held_out) if counts_pairs else 0
         self.missing = self.possible
-        for pair in self.held_out:  # as if seen: nobody waits for them
+        for pair in self.held_out:  # counted as seen, so that they are not missing
             self.partners[max(pair)] |= 1 << min(pair)
 
     def add(self, choices: Sequence[int]) -> None:
@@ -108,7 +106,7 @@ class _TemplateTally:
 
 
 def _number_options(slots: Sequence[Sequence[str]]) -> tuple[list[list[int]], int]:
-    """Return the number of each option of each slot, and how many numbers there are."""
+    """Return the number of each option of each slot, and the count of numbers."""
     distinct = [{label: number for number, label in enumerate(dict.fromkeys(options))} for options in slots]
     starts = [0] * len(slots)
     total = 0
@@ -128,13 +126,13 @@ def _option(template: Template, slot: int, label: str) -> Option:
 
 
 def _named(templates: Sequence[Template], pair: HeldOutPair) -> OptionPair:
-    number, *places = pair
+    number, *options = pair
     try:
         first, second = (
-            _option(templates[number], slot, templates[number].slots[slot][option]) for slot, option in places
+            _option(templates[number], slot, templates[number].slots[slot][option]) for slot, option in options
         )
     except IndexError as error:
-        raise ValueError(f"the held-out pair {pair} names a template, slot or option that is not there") from error
-    if first.slot == second.slot or min(number, *places[0], *places[1]) < 0:
+        raise ValueError(f"the held-out pair {pair} names a template, slot or option that does not exist") from error
+    if first.slot == second.slot or min(number, *options[0], *options[1]) < 0:
         raise ValueError(f"the held-out pair {pair} is not of two slots, counted from 0")
     return OptionPair(first=first, second=second)

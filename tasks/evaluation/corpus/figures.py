@@ -1,7 +1,7 @@
-"""Figures of a corpus report: what it is made from and what it holds, not how it is found.
+"""The figures of a corpus report, as Pydantic models.
 
-What comes in: what the stages know of a corpus (`Source`, `Counts`, `Split`, `Tokens`). What it leaves: `CorpusReport`,
-whose JSON is report.json. Models are frozen and refuse unknown names; whole numbers are exact at any size.
+`Source`, `Counts`, `Split` and `Tokens` are inputs of the report; `CorpusReport` is the content of report.json.
+Integers are exact at any size.
 """
 
 from typing import Literal, Self
@@ -11,18 +11,18 @@ from pydantic import Field, model_validator
 from tasks.evaluation.figures import Count, Figures, Share, UserText
 
 HeldOutPair = tuple[int, tuple[int, int], tuple[int, int]]
-"""Number of the template, then (slot, option) twice; everything counts from 0."""
+"""Number of the template, then (slot, option) twice; all count from 0."""
 
 
 class Source(Figures):
-    """What documents were taken from."""
+    """A template or a text file that documents were taken from."""
 
     name: UserText
     kind: Literal["template", "text"]
     line: Count | None = None
-    """Where the template begins, from 1."""
+    """Line of the file where the template begins, from 1."""
     sha256: str
-    """Fingerprint of the content."""
+    """Digest of the content."""
     documents: Count
     """Documents taken from it, before deduplication."""
 
@@ -43,15 +43,15 @@ class Counts(Figures):
     evaluation: Count
 
     @model_validator(mode="after")
-    def _no_document_goes_astray(self) -> Self:
+    def _no_document_is_missing(self) -> Self:
         gone = self.duplicate + self.empty + sum(self.rejected.values())
         if self.read != self.kept + gone or self.kept != self.train + self.evaluation:
-            raise ValueError(f"documents went astray: {self!r}")
+            raise ValueError(f"the counts of documents do not add up: {self!r}")
         return self
 
 
 class Split(Figures):
-    """How documents were held out: by line, or by pairs of options (`held_out`) that no training document may hold."""
+    """How documents were held out: by line, or by pairs of options (`held_out`) that no training document contains."""
 
     kind: Literal["line", "combination"]
     held_out: tuple[HeldOutPair, ...] = ()
@@ -59,7 +59,7 @@ class Split(Figures):
     @model_validator(mode="after")
     def _only_a_split_by_combination_holds_out_pairs(self) -> Self:
         if self.kind == "line" and self.held_out:
-            raise ValueError("a split by line holds out no pairs of options")
+            raise ValueError("a split by line cannot hold out pairs of options")
         return self
 
 
@@ -72,22 +72,22 @@ class Tokens(Figures):
     train_blocks: Count
     eval_blocks: Count
     longest_document: Count | None = None
-    """In tokens; None where it is not known."""
+    """In tokens; None if not known."""
     documents_over_block: Count | None = None
-    """Documents that are longer than a block; None where it is not known."""
+    """Documents that are longer than a block; None if not known."""
 
 
 class SourceFigures(Source):
-    """A source and, of a template, what it can give."""
+    """A source and, for a template, the number of its variants."""
 
     derivations: Count | None
-    """None for own text."""
+    """None for a text file."""
     distinct: Count | None
-    """None for own text, and where counting takes too long."""
+    """None for a text file, and if counting takes too long."""
 
 
 class Bin(Figures):
-    """The documents of a length from `low` to `high`, both included."""
+    """The documents with a length from `low` to `high`, inclusive."""
 
     low: Count
     high: Count
@@ -95,7 +95,7 @@ class Bin(Figures):
 
 
 class Lengths(Figures):
-    """How long the documents are."""
+    """The distribution of document lengths."""
 
     shortest: Count
     median: float
@@ -105,11 +105,11 @@ class Lengths(Figures):
 
 
 class TokenFigures(Tokens):
-    """Tokens and what follows from them."""
+    """Token counts and the figures derived from them."""
 
     total_tokens: Count
     tokens_per_document: float | None
-    """Mean over the documents kept."""
+    """Mean over the kept documents."""
     over_block_share: Share | None
 
 
@@ -129,98 +129,98 @@ class OptionPair(Figures):
 
 
 class Coverage(Figures):
-    """What the training documents hold of the templates' slots; options that read the same in a slot count once."""
+    """How much of the templates the training documents cover; equal options of a slot count once."""
 
     options_seen: Count
     options: Count
     never_seen: tuple[Option, ...]
-    """The first few of the options that no training document takes."""
+    """The first few options that occur in no training document."""
     pairs_seen: Count | None
-    """Pairs of options of two slots; None, with `pairs`, where there are too many to count."""
+    """Pairs of options of two slots; None, like `pairs`, if there are too many to count."""
     pairs: Count | None
-    """Pairs that training documents may hold: without those held out."""
+    """Pairs that training documents may contain: all but the held-out ones."""
     pairs_held_out: Count
     pairs_held_out_seen: Count
-    """Held-out pairs that stand in a training document all the same: must be 0."""
+    """Held-out pairs that occur in a training document nevertheless: must be 0."""
     held_out: tuple[OptionPair, ...]
-    """The first few of the pairs held out."""
+    """The first few held-out pairs."""
 
 
 class Neighbours(Figures):
-    """Held-out variants of templates that have a training document exactly one slot away."""
+    """Held-out variants of templates, and the training documents that differ from them in exactly one slot."""
 
     sampled: Count
     with_neighbour: Count
     share: Share
     mean: float
-    """Neighbours of a sampled document."""
+    """Neighbours per sampled document."""
 
 
 class SharedRuns(Figures):
-    """Held-out own text that shares a run of words with a training document."""
+    """Held-out documents from text files that share a run of words with a training document."""
 
     words: Count
-    """Length of a run."""
+    """Words in a run."""
     sampled: Count
-    """Documents of at least so many words."""
+    """Documents with at least that many words."""
     too_short: Count
-    """Documents passed over, as they have fewer."""
+    """Documents that were skipped because they have fewer."""
     with_run: Count
     share: Share | None
-    """None where nothing was sampled."""
+    """None if nothing was sampled."""
 
 
 class Leak(Figures):
-    """How much of the held-out documents the training documents give away."""
+    """How much of the held-out documents leaks into the training documents."""
 
     overlap: Count
-    """Held-out documents that are training documents to the letter: must be 0."""
+    """Held-out documents that are verbatim training documents: must be 0."""
     neighbours: Neighbours | None
-    """None without held-out variants of a template."""
+    """None if no variant of a template is held out."""
     runs: SharedRuns | None
-    """None without held-out own text."""
+    """None if no document from a text file is held out."""
 
 
 class SplitFigures(Figures):
-    """The split and what a loss on its held-out documents measures."""
+    """The split, and what the loss on its held-out documents measures."""
 
     kind: Literal["line", "combination"]
     measures: str
 
 
 class Floor(Figures):
-    """The entropy of what the templates print: no model can have a lower loss on fresh documents in the long run."""
+    """The entropy of the templates: on average no model can have a lower loss on fresh documents."""
 
     kind: Literal["exact", "upper bound", "unknown"]
     reason: str
-    """Why it is not exact; empty where it is."""
-    nats_per_document: float | None
-    bits_per_document: float | None
-    nats_per_word: float | None
-    nats_per_token: float | None
-    """Over the held-out set, end-of-text tokens included; None where the tokens are not known."""
-    perplexity: float | None
+    """Why it is not exact; empty if it is."""
+    nats_per_document: float | None = None
+    bits_per_document: float | None = None
+    nats_per_word: float | None = None
+    nats_per_token: float | None = None
+    """Over the held-out set, end-of-text tokens included; None if the tokens are not known."""
+    perplexity: float | None = None
     """e to the power of nats_per_token."""
 
 
 class CorpusReport(Figures):
-    """All that is known of a corpus; its JSON is report.json."""
+    """All figures of a corpus; stored as report.json."""
 
     counts: Counts
     asked: Count | None
-    """Documents that were to be drawn from the templates."""
+    """Documents that were requested from the templates."""
     template_documents: Count
-    """Documents kept that are variants of a template."""
+    """Kept documents that are variants of a template."""
     own_documents: Count
-    """Documents kept that are not."""
+    """Kept documents that are not."""
     sources: tuple[SourceFigures, ...]
     derivations: Count | None
     """Of all templates together; None without templates."""
     distinct: Count | None
-    """Of all templates together; None without templates, and where counting takes too long."""
+    """Of all templates together; None without templates, and if counting takes too long."""
     characters: Lengths | None
     words: Lengths | None
-    """Split on white space; None, as `characters`, where there is no document."""
+    """Split on white space; None, like `characters`, if there is no document."""
     tokens: TokenFigures | None
     coverage: Coverage | None
     """None without templates."""

@@ -1,9 +1,9 @@
-"""Leak: how much of the held-out documents the training documents give away.
+"""Measure how much of the held-out documents leaks into the training documents.
 
-What comes in: the held-out documents, then one training document after the other. What it leaves: how many held-out
-documents stand in the training part to the letter; how many variants of a template have a training document exactly
-one slot away; how much of the own text shares a run of words with a training document. The last two look at the first
-1,000 held-out documents of their kind, so memory does not grow with the training documents.
+Three measures: held-out documents that are verbatim training documents; held-out variants of a template that have a
+training document exactly one slot away; held-out documents from text files that share a run of words with a training
+document. The last two look at the first 1,000 held-out documents of their kind, so memory does not grow with the
+training documents.
 """
 
 from collections import Counter
@@ -16,20 +16,20 @@ from tasks.evaluation.corpus.figures import Neighbours, SharedRuns
 from tasks.spintax import Template
 
 SAMPLE = 1_000
-"""Most held-out documents of a kind that are looked at."""
+"""Maximum number of held-out documents of a kind that are examined."""
 
 MAX_KEYS = 1_000_000
-"""Fewer variants are looked at where they have so many slots together."""
+"""No further variants are examined once those before them have this many slots in total."""
 
 RUN = 8
 """Words in a run."""
 
 MAX_RUNS = 1_000
-"""Of a long held-out document, only so many runs from its start are looked for."""
+"""Of a long held-out document only this many runs, from its start, are searched for."""
 
 
 class OverlapTally:
-    """Held-out documents that are training documents to the letter, by 128-bit digest; some 200 bytes a document."""
+    """Held-out documents that are verbatim training documents, by 128-bit digest; about 200 bytes per document."""
 
     def __init__(self) -> None:
         self._hashes: set[int] = set()
@@ -37,27 +37,27 @@ class OverlapTally:
         self._found: set[bytes] = set()
 
     def hold_out(self, document: str) -> None:
-        """Take a held-out document."""
+        """Add a held-out document."""
         self._hashes.add(hash(document))
         self._digests.add(_digest(document))
 
     def add(self, document: str) -> None:
-        """Compare a training document; the quick hash comes first as it nearly always says no."""
+        """Compare a training document; the fast hash comes first, since it nearly always differs."""
         if hash(document) in self._hashes:
             self._found |= self._digests & {_digest(document)}
 
     def figures(self) -> int:
-        """How many held-out documents were met."""
+        """How many held-out documents were found."""
         return len(self._found)
 
 
 class NeighbourTally:
     """Held-out variants of a template and the training documents exactly one slot away.
 
-    Every template and every option of its slots has a fixed random number; the key of a document is the sum of them,
-    and its key with a slot left open goes without that slot's option (Zobrist's hashing). Neighbours share a key with a
-    slot left open, so a training document costs one look-up a slot. Two documents that differ only inside an option (in
-    a group in a group) have the same options, and are not counted.
+    Every template and every option of its slots has a fixed random number. The key of a document is their sum, and its
+    key with an open slot omits the option of that slot (Zobrist hashing). Neighbours share a key with an open slot, so
+    a training document costs one look-up per slot. Two documents that differ only inside an option (in a nested group)
+    have the same options and are not counted.
     """
 
     def __init__(self, templates: Sequence[Template]) -> None:
@@ -70,10 +70,10 @@ class NeighbourTally:
         self._sample: list[tuple[int, list[int]]] = []
         self._keys: set[int] = set()
         self._open_keys: set[int] = set()
-        self._met: Counter[int] = Counter()  # key, with or without a slot left open → training documents
+        self._met: Counter[int] = Counter()  # key, with or without an open slot → training documents
 
     def hold_out(self, template: int, choices: Sequence[int]) -> None:
-        """Take a held-out document; those after the first 1,000 are left out."""
+        """Add a held-out document; those after the first 1,000 are ignored."""
         if len(self._sample) < SAMPLE and len(self._open_keys) < MAX_KEYS:
             key, open_keys = self._hash(template, choices)
             self._sample.append((key, open_keys))
@@ -95,26 +95,26 @@ class NeighbourTally:
         return key, [key - option for option in options]
 
     def figures(self) -> Neighbours | None:
-        """What was counted; None where no variant of a template was held out."""
+        """The counts; None if no variant of a template was held out."""
         if not self._sample:
             return None
-        # A document with the same options shares all keys and is no neighbour.
+        # A document with the same options shares all keys and is not a neighbour.
         counts = [sum(self._met[one] - self._met[key] for one in open_keys) for key, open_keys in self._sample]
         found, sampled = sum(count > 0 for count in counts), len(counts)
         return Neighbours(sampled=sampled, with_neighbour=found, share=found / sampled, mean=sum(counts) / sampled)
 
 
 class SharedRunTally:
-    """Held-out own text and the training documents that share a run of 8 words with it."""
+    """Held-out documents from text files that share a run of 8 words with a training document."""
 
     def __init__(self) -> None:
         self._sampled = 0
         self._too_short = 0
-        self._documents: dict[int, list[int]] = {}  # hash of a run → the documents of the sample that hold it
+        self._documents: dict[int, list[int]] = {}  # hash of a run → the sampled documents that contain it
         self._found: set[int] = set()
 
     def hold_out(self, words: Sequence[str]) -> None:
-        """Take a held-out document; those after the first 1,000 are left out."""
+        """Add a held-out document; those after the first 1,000 are ignored."""
         if self._sampled + self._too_short >= SAMPLE:
             return
         if len(words) < RUN:
@@ -125,13 +125,13 @@ class SharedRunTally:
         self._sampled += 1
 
     def add(self, words: Sequence[str]) -> None:
-        """Compare a training document; a run that was found is not looked for again."""
+        """Compare a training document; a run that was found is not searched for again."""
         if self._documents:
             for run in self._documents.keys() & _runs(words):
                 self._found.update(self._documents.pop(run))
 
     def figures(self) -> SharedRuns | None:
-        """What was counted; None where no own text was held out."""
+        """The counts; None if no document from a text file was held out."""
         if not self._sampled + self._too_short:
             return None
         found = len(self._found)
@@ -145,7 +145,7 @@ class SharedRunTally:
 
 
 def _runs(words: Sequence[str]) -> Iterator[int]:
-    """Yield the hash of each run of 8 words; words are hashed once."""
+    """Yield the hash of each run of 8 words; each word is hashed once."""
     hashes = list(map(hash, words))
     return map(hash, zip(*(hashes[begin:] for begin in range(RUN)), strict=False))
 
@@ -154,6 +154,6 @@ def _digest(document: str) -> bytes:
     return blake2b(document.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
-def _random(*place: int) -> int:
-    """The fixed random number of a template, or of an option: 58 bits, as sums of a few then stay machine numbers."""
-    return int.from_bytes(blake2b(repr(place).encode(), digest_size=8).digest()) >> 6
+def _random(*numbers: int) -> int:
+    """The fixed random number of a template or an option: 58 bits, so that a sum of a few fits into 64."""
+    return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=8).digest()) >> 6

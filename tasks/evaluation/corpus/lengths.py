@@ -1,7 +1,6 @@
-"""Lengths: how long documents are, in one pass and bounded memory.
+"""Count document lengths in one pass and bounded memory.
 
-What comes in: the length of one document after the other. What it leaves: shortest, median, mean, longest and a
-histogram. Lengths up to 9,999 are exact; longer ones keep four digits in the median and the histogram.
+Lengths up to 9,999 are exact; of longer ones the median and the histogram keep four digits.
 """
 
 from collections import Counter
@@ -10,17 +9,17 @@ from itertools import accumulate, pairwise
 from tasks.evaluation.corpus.figures import Bin, Lengths
 
 BINS = 10
-"""Most bins of a histogram."""
+"""Maximum number of bins in a histogram."""
 
 _EXACT = 10_000
 
 
 class LengthTally:
-    """Counts lengths; it holds at most 10,000 numbers and 9,000 more for each further digit."""
+    """Counts lengths; holds at most 10,000 numbers, and 9,000 more for each further digit."""
 
     def __init__(self) -> None:
         self._documents: Counter[int] = Counter()
-        self._cut = 0  # what long documents are longer than they are counted
+        self._cut = 0  # what rounding took away from long documents
         self._long: tuple[int, int] | None = None  # shortest and longest of the long documents
 
     def add(self, length: int) -> None:
@@ -37,7 +36,7 @@ class LengthTally:
         return length - length % unit
 
     def figures(self) -> Lengths | None:
-        """What was counted; None where there was no document."""
+        """The distribution; None if there was no document."""
         if not self._documents:
             return None
         shortest, longest = min(self._documents), max(self._documents)
@@ -67,7 +66,7 @@ class LengthTally:
 
 
 def bin_bounds(shortest: int, longest: int) -> list[int]:
-    """Where each bin begins and, last, one past the longest: equal widths in a narrow range, else growing ones."""
+    """The start of each bin, then the longest length + 1; bins of equal width in a narrow range, else growing ones."""
     span = longest + 1 - shortest
     if span <= 5 * BINS or longest < 4 * shortest:
         width = -(-span // BINS)

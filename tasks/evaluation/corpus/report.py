@@ -1,8 +1,4 @@
-"""Corpus report: what a corpus is, how far a held-out loss on it can be trusted, and how low a loss can be.
-
-What comes in: the training and the held-out documents as streams, the templates, and what the stages counted. What it
-leaves: a `CorpusReport`, which is report.json as JSON and which `corpus_text` shows in a terminal and in the UI.
-"""
+"""Compute the corpus report: the figures of a corpus, its loss floor and what a held-out loss on it measures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +6,6 @@ from tasks.evaluation.corpus.figures import (
     CorpusReport,
     Counts,
     Floor,
-    HeldOutPair,
     Source,
     SourceFigures,
     Split,
@@ -18,23 +13,10 @@ from tasks.evaluation.corpus.figures import (
     TokenFigures,
     Tokens,
 )
-from tasks.evaluation.corpus.floor import HeldOutSize, loss_floor, no_floor
+from tasks.evaluation.corpus.floor import HeldOutSize, loss_floor
 from tasks.evaluation.corpus.statistics import CorpusStatistics, collect_statistics
-from tasks.evaluation.corpus.text import report_markdown, report_text
-from tasks.evaluation.corpus.warnings import warn
+from tasks.evaluation.corpus.warnings import find_warnings
 from tasks.spintax import Template, count_distinct
-
-__all__ = [
-    "CorpusReport",
-    "Counts",
-    "HeldOutPair",
-    "Source",
-    "Split",
-    "Tokens",
-    "make_report",
-    "report_markdown",
-    "report_text",
-]
 
 MEASURES = {
     "line": (
@@ -46,15 +28,15 @@ MEASURES = {
         "measures how well the model combines what it has seen."
     ),
     "text": (
-        "Held-out own text is new text of the same kind as the training documents: the held-out loss measures how well "
-        "the model predicts such text."
+        "Held-out documents from text files are new text of the same kind as the training documents: the held-out loss "
+        "measures how well the model predicts such text."
     ),
     "nothing": "Nothing is held out, so the loss on documents that were not trained on is not measured.",
 }
-"""What a loss on the held-out documents measures: two sentences where they are of both kinds."""
+"""What the held-out loss measures; a corpus of templates and text files gets both sentences."""
 
 
-def make_report(  # noqa: PLR0913 a corpus has that many aspects
+def compute_report(  # noqa: PLR0913 a corpus has that many aspects
     *,
     train: Iterable[str],
     evaluation: Iterable[str],
@@ -67,22 +49,22 @@ def make_report(  # noqa: PLR0913 a corpus has that many aspects
     fingerprints: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
 ) -> CorpusReport:
-    """Read both streams once, the held-out one first, and report on them; the same input gives the same report.
+    """Read both streams once, the held-out one first, and report on them; equal inputs give equal reports.
 
     Args:
-        train: training documents; memory does not grow with them.
-        evaluation: held-out documents, some 200 bytes of memory each.
-        templates: what documents were drawn from, equally likely within a template.
-        sources: the template sources in the order of `templates`, and own text anywhere between them.
-        counts: must agree with the streams.
-        split: how documents were held out.
-        tokens: None where they were not counted.
-        asked: how many documents were to be drawn from the templates.
-        fingerprints: name → digest, for example of the corpus and of the tokens.
-        warnings: more warnings, put before those that follow from the figures.
+        train: Training documents; memory does not grow with them.
+        evaluation: Held-out documents; about 200 bytes of memory each.
+        templates: The templates that documents were drawn from, uniformly within a template.
+        sources: The template sources in the order of `templates`, with text files anywhere between them.
+        counts: Must agree with the streams.
+        split: How documents were held out.
+        tokens: None if tokens were not counted.
+        asked: How many documents were requested from the templates.
+        fingerprints: Name → digest, for example of the corpus and of the tokens.
+        warnings: Further warnings, put before those that follow from the figures.
 
     Raises:
-        ValueError: the arguments do not agree with each other.
+        ValueError: The arguments contradict each other.
     """
     _check_sources(sources, templates)
     found = collect_statistics(train, evaluation, templates, split.held_out)
@@ -107,7 +89,7 @@ def make_report(  # noqa: PLR0913 a corpus has that many aspects
         fingerprints=dict(fingerprints or {}),
         warnings=(),
     )
-    return CorpusReport(**dict(report) | {"warnings": (*warnings, *warn(report, templates))})
+    return CorpusReport.model_validate(dict(report) | {"warnings": (*warnings, *find_warnings(report, templates))})
 
 
 def _check_sources(sources: Sequence[Source], templates: Sequence[Template]) -> None:
@@ -141,8 +123,8 @@ def _token_figures(tokens: Tokens | None, counts: Counts) -> TokenFigures | None
 def _measures(found: CorpusStatistics, split: Split) -> str:
     if not found.evaluation:
         return MEASURES["nothing"]
-    kinds = [split.kind] * bool(found.leak.neighbours) + ["text"] * bool(found.leak.runs)
-    return " ".join(MEASURES[kind] for kind in kinds)
+    kinds = ((split.kind, found.leak.neighbours), ("text", found.leak.runs))
+    return " ".join(MEASURES[kind] for kind, figures in kinds if figures)
 
 
 def _floor(
@@ -153,7 +135,7 @@ def _floor(
     tokens: Tokens | None,
 ) -> Floor:
     if not templates or any(source.kind == "text" for source in sources):
-        return no_floor("the entropy of own text is not known")
+        return Floor(kind="unknown", reason="the entropy of text files is not known")
     return loss_floor(
         templates,
         [source.documents for source in sources],

@@ -1,17 +1,13 @@
-"""Rows of a corpus report: every figure in words, once, for all who show it.
+"""The rows of a corpus report, a name and a sentence each, shared by the terminal, the UI and the HTML report."""
 
-What comes in: a `CorpusReport`. What it leaves: sections of rows, a name and a sentence each. Every number goes through
-`number` or `percent`; what users wrote is cut where it is long, and escaped by those who show it.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tasks.evaluation.corpus.figures import CorpusReport, Leak, Lengths, Option, OptionPair, SourceFigures
 from tasks.units import number, percent
 
 SHOWN = 10
-"""Sources and warnings that are shown; report.json has them all."""
+"""Sources and warnings that are shown; report.json contains all of them."""
 
 
 class Row(NamedTuple):
@@ -29,23 +25,25 @@ class Section(NamedTuple):
 
 
 def sections(report: CorpusReport) -> list[Section]:
-    """All that the report says, but for the histograms."""
+    """The whole report except the histograms."""
     return [
         Section("Documents", [*_documents(report), *_sources(report)]),
         Section("Length", [*_lengths("characters", report.characters), *_lengths("words", report.words)]),
         Section("Tokens", list(_tokens(report))),
         Section("Option coverage", list(_coverage(report))),
-        Section("Split and leak", [_split(report), *_leak(report.leak)]),
+        Section(
+            "Split and leak", [Row("split", f"by {report.split.kind}. {report.split.measures}"), *_leak(report.leak)]
+        ),
         Section("Loss floor", list(_floor(report))),
         Section(
             "Fingerprints", [Row("fingerprint", f"{name}: {value}") for name, value in report.fingerprints.items()]
         ),
-        Section("Warnings", _shown("warning", list(report.warnings)) or [Row("warnings", "none")]),
+        Section("Warnings", _warnings(report.warnings)),
     ]
 
 
 def histogram(lengths: Lengths | None) -> list[Row]:
-    """The documents in each range of lengths."""
+    """The number of documents in each range of lengths."""
     return [
         Row(number(one.low) if one.low == one.high else f"{number(one.low)}-{number(one.high)}", number(one.documents))
         for one in (lengths.bins if lengths else ())
@@ -53,7 +51,7 @@ def histogram(lengths: Lengths | None) -> list[Row]:
 
 
 def shorten(text: str, limit: int = 60) -> str:
-    """The text, without its middle where it is longer than `limit`."""
+    """The text, without its middle if it is longer than `limit`."""
     half = (limit - 3) // 2
     return text if len(text) <= limit else f"{text[:half]}...{text[-half:]}"
 
@@ -63,11 +61,11 @@ def _documents(report: CorpusReport) -> Iterator[Row]:
     rejected = [f"{number(documents)} rejected ({reason})" for reason, documents in counts.rejected.items()]
     parts = [f"{number(counts.kept)} kept", f"{number(counts.duplicate)} duplicate", f"{number(counts.empty)} empty"]
     yield Row("documents", f"{number(counts.read)} read = {' + '.join([*parts, *(rejected or ['0 rejected'])])}")
-    asked = "" if report.asked is None else f" ({number(report.asked)} asked for)"
+    asked = "" if report.asked is None else f" ({number(report.asked)} requested)"
     yield Row(
         "kept",
         f"{number(counts.train)} training + {number(counts.evaluation)} held out; "
-        f"{number(report.template_documents)} from templates{asked}, {number(report.own_documents)} own text",
+        f"{number(report.template_documents)} from templates{asked}, {number(report.own_documents)} from text files",
     )
 
 
@@ -77,7 +75,7 @@ def _sources(report: CorpusReport) -> Iterator[Row]:
         yield Row("sha256", source.sha256)
     yield from _more("source", len(report.sources))
     if report.derivations is not None:
-        yield Row("templates", f"{_variants(report.derivations, report.distinct)}, all together")
+        yield Row("templates", f"{_variants(report.derivations, report.distinct)}, in total")
 
 
 def _source(source: SourceFigures) -> str:
@@ -93,7 +91,7 @@ def _variants(derivations: int, distinct: int | None) -> str:
 def _lengths(name: str, lengths: Lengths | None) -> Iterator[Row]:
     if lengths:
         middle = f"median {number(lengths.median)}, mean {number(lengths.mean)}"
-        yield Row(name, f"{number(lengths.shortest)} to {number(lengths.longest)} a document, {middle}")
+        yield Row(name, f"{number(lengths.shortest)} to {number(lengths.longest)} per document, {middle}")
 
 
 def _tokens(report: CorpusReport) -> Iterator[Row]:
@@ -104,7 +102,7 @@ def _tokens(report: CorpusReport) -> Iterator[Row]:
     yield Row(
         "tokens",
         f"{number(tokens.total_tokens)} = {number(tokens.train_tokens)} training + {number(tokens.eval_tokens)} held "
-        f"out; {number(tokens.tokens_per_document)} a document, {number(tokens.longest_document)} in the longest",
+        f"out; {number(tokens.tokens_per_document)} per document, {number(tokens.longest_document)} in the longest",
     )
     yield Row(
         "blocks",
@@ -144,10 +142,6 @@ def _pair(pair: OptionPair) -> str:
     return f"{_option(pair.first)} + {second}"
 
 
-def _split(report: CorpusReport) -> Row:
-    return Row("split", f"by {report.split.kind}. {report.split.measures}")
-
-
 def _leak(leak: Leak) -> Iterator[Row]:
     near, runs = leak.neighbours, leak.runs
     if near:
@@ -158,15 +152,15 @@ def _leak(leak: Leak) -> Iterator[Row]:
         )
     if runs and not runs.sampled:
         yield Row(
-            "leak", f"unknown: all {number(runs.too_short)} held-out own texts are under {number(runs.words)} words"
+            "leak", f"unknown: all {number(runs.too_short)} held-out texts have fewer than {number(runs.words)} words"
         )
     elif runs:
         yield Row(
             "leak",
-            f"{percent(runs.share)} of {number(runs.sampled)} held-out own texts ({number(runs.with_run)}) share "
-            f"{number(runs.words)} words in a row with a training document; {number(runs.too_short)} are too short",
+            f"{percent(runs.share)} of {number(runs.sampled)} held-out texts ({number(runs.with_run)}) share "
+            f"{number(runs.words)} consecutive words with a training document; {number(runs.too_short)} are too short",
         )
-    yield Row("overlap", f"{number(leak.overlap)} held-out documents are training documents to the letter")
+    yield Row("overlap", f"{number(leak.overlap)} held-out documents are verbatim training documents")
 
 
 def _floor(report: CorpusReport) -> Iterator[Row]:
@@ -174,20 +168,23 @@ def _floor(report: CorpusReport) -> Iterator[Row]:
     if floor.nats_per_document is None:
         yield Row("loss floor", f"unknown: {floor.reason}")
         return
-    a_token = "" if floor.nats_per_token is None else f"; {number(floor.nats_per_token)} a token"
+    per_token = "" if floor.nats_per_token is None else f"; {number(floor.nats_per_token)} per token"
     perplexity = "" if floor.perplexity is None else f" (perplexity {number(floor.perplexity)})"
     yield Row(
         "loss floor",
         f"{'' if floor.kind == 'exact' else 'at most '}{number(floor.nats_per_document)} nats a document = "
-        f"{number(floor.bits_per_document)} bits; {number(floor.nats_per_word)} a word{a_token}{perplexity}",
+        f"{number(floor.bits_per_document)} bits; {number(floor.nats_per_word)} per word{per_token}{perplexity}",
     )
     if floor.reason:
         yield Row("loss floor", f"not exact: {floor.reason}")
-    yield Row("how to read it", "a held-out loss below the floor means leakage, a training loss below it memorising")
+    yield Row(
+        "how to read it", "a held-out loss below the floor means leakage, a training loss below it means memorisation"
+    )
 
 
-def _shown(name: str, values: list[str]) -> list[Row]:
-    return [*(Row(name, value) for value in values[:SHOWN]), *_more(name, len(values))]
+def _warnings(warnings: Sequence[str]) -> list[Row]:
+    shown = [Row("warning", warning) for warning in warnings[:SHOWN]]
+    return [*shown, *_more("warning", len(warnings))] or [Row("warnings", "none")]
 
 
 def _more(name: str, total: int) -> list[Row]:

@@ -1,8 +1,6 @@
-"""One pass over the documents of a corpus for everything that the report counts.
+"""Collect lengths, coverage and leak of a corpus in one pass over its documents.
 
-What comes in: held-out and training documents as streams, the templates, the pairs held out. What it leaves: lengths,
-coverage and leak. Each stream is read once, the held-out one first; memory grows with the held-out documents (some
-200 bytes each) and the templates, not with the training documents.
+Memory grows with the held-out documents (about 200 bytes each) and the templates, not with the training documents.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,12 +15,12 @@ from tasks.spintax import Template
 
 @dataclass(frozen=True)
 class CorpusStatistics:
-    """What a pass over the documents found."""
+    """What the report needs to know about the documents."""
 
     train: int
     evaluation: int
     own_documents: int
-    """Documents of both parts that are variants of no template."""
+    """Documents of both splits that are not variants of a template."""
     characters: Lengths | None
     words: Lengths | None
     coverage: Coverage | None
@@ -37,10 +35,10 @@ def collect_statistics(
     *,
     max_pairs: int = MAX_PAIRS,
 ) -> CorpusStatistics:
-    """Read both streams; ValueError where a held-out pair does not fit the templates.
+    """Read both streams once, the held-out one first; ValueError if a held-out pair does not fit the templates.
 
-    A document is read as the lowest derivation of a template that equals it. A training document counts for every
-    template that it belongs to; the neighbours of a held-out document are those in the first that it belongs to.
+    A document is taken for the first derivation of a template that equals it. A training document counts for every
+    template that it belongs to; the neighbours of a held-out document are searched in the first one only.
     """
     tallies = _Tallies(templates, held_out, max_pairs)
     for document in evaluation:
@@ -78,7 +76,8 @@ class _Tallies:
         readings = self._read(document)
         self._overlap.add(document)
         self._runs.add(words)
-        self._own += not readings
+        if not readings:
+            self._own += 1
         for template, choices in readings:
             self._neighbours.add(template, choices)
             self._coverage.add(template, choices)
@@ -90,7 +89,7 @@ class _Tallies:
         return words
 
     def _read(self, document: str) -> list[tuple[int, tuple[int, ...]]]:
-        """Every template that the document belongs to, with the option that it takes in each slot."""
+        """Every template that the document belongs to, with its option for each slot."""
         readings = []
         for number, template in self._templates:
             choices = template.choices_of(document)

@@ -1,8 +1,4 @@
-"""Text of a corpus report: for the terminal and, as Markdown, for the UI.
-
-What comes in: a `CorpusReport`. What it leaves: the same rows twice, so the two cannot say different numbers. Names,
-options and warnings are what users wrote: a terminal does not obey them, and they cannot leave their cell of a table.
-"""
+"""A corpus report as text for the terminal and as Markdown for the UI, made of the same rows."""
 
 from itertools import zip_longest
 from math import ceil
@@ -16,17 +12,17 @@ from tasks.evaluation.tables import markdown_table, render_text
 from tasks.evaluation.text import one_line
 
 WIDTH = 100
-"""Columns of the terminal that the text needs."""
+"""Columns of the text."""
 
 BAR = 20
-"""Columns of the longest bar, where there is room for it."""
+"""Columns of the longest bar, if they fit."""
 
 GAP = 2
-"""Columns between two columns."""
+"""Blanks between two columns."""
 
 
 def report_text(report: CorpusReport, *, width: int = WIDTH) -> str:
-    """The report as lines of at most `width` columns, without colours; the same report gives the same text."""
+    """The report as lines of at most `width` columns, without colours."""
     parts = sections(report)
     names = max(len(name) for _, rows in parts for name, _ in rows)
     table = Table.grid(padding=(0, GAP, 0, 0))
@@ -43,7 +39,7 @@ def report_text(report: CorpusReport, *, width: int = WIDTH) -> str:
 
 
 def report_markdown(report: CorpusReport) -> str:
-    """The report as Markdown: a heading and a table a section."""
+    """The report as Markdown: a heading and a table per section."""
     lines = ["# Corpus report", ""]
     for title, rows in sections(report):
         if rows:
@@ -71,7 +67,7 @@ def _histograms(report: CorpusReport, width: int) -> Table:
 
 
 def _side(name: str, lengths: Lengths | None) -> list[tuple[str, str, float]]:
-    """One histogram: the range, the documents, and how long its bar is where the longest has 1."""
+    """One histogram: the range, the documents, and the length of the bar relative to the longest."""
     bins = lengths.bins if lengths else ()
     most = max([one.documents for one in bins], default=1)
     rows = [(*row, one.documents / most) for row, one in zip(histogram(lengths), bins, strict=True)]

@@ -1,8 +1,4 @@
-"""Warnings of a corpus report: which of its figures a person should act on.
-
-What comes in: a report without warnings, and the templates. What it leaves: sentences, defects first, the warnings of
-the templates last.
-"""
+"""The warnings of a corpus report: defects first, the warnings of the templates last."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,17 +7,17 @@ from tasks.spintax import Template
 from tasks.units import number, percent
 
 OVER_BLOCK_SHARE = 0.01
-"""More of the documents than this over the block size are worth a warning."""
+"""A larger share of documents that are longer than a block is worth a warning."""
 
 LEAK_SHARE = 0.5
-"""So much of the held-out documents given away is worth a warning."""
+"""Leakage of at least this share of the held-out documents is worth a warning."""
 
 MAX_TEMPLATE_WARNINGS = 100
-"""Warnings of the templates that are passed on."""
+"""Maximum number of template warnings in the report."""
 
 
-def warn(report: CorpusReport, templates: Sequence[Template]) -> list[str]:
-    """The warnings that follow from the figures, and those of the templates with their places."""
+def find_warnings(report: CorpusReport, templates: Sequence[Template]) -> list[str]:
+    """The warnings that follow from the figures, and those of the templates with file and line."""
     return [
         *_defects(report),
         *_documents(report),
@@ -36,29 +32,29 @@ def warn(report: CorpusReport, templates: Sequence[Template]) -> list[str]:
 def _defects(report: CorpusReport) -> Iterator[str]:
     if report.leak.overlap:
         yield (
-            "a defect: held-out documents that are training documents to the letter: "
+            "defect: held-out documents that are verbatim training documents: "
             f"{number(report.leak.overlap)}; the held-out loss is too low"
         )
     if report.coverage and report.coverage.pairs_held_out_seen:
         yield (
-            "a defect: held-out pairs of options that stand in training documents: "
+            "defect: held-out pairs of options that occur in training documents: "
             f"{number(report.coverage.pairs_held_out_seen)}"
         )
 
 
 def _documents(report: CorpusReport) -> Iterator[str]:
-    own_text = any(source.kind == "text" for source in report.sources)
-    strangers = 0 if own_text else report.own_documents
+    text_files = any(source.kind == "text" for source in report.sources)
+    strangers = 0 if text_files else report.own_documents
     if strangers:
         yield (
-            f"documents that were drawn from a template and are variants of none: {number(strangers)}; the preparation "
-            "changed their text, and here they count as own text"
+            f"documents that were drawn from a template but are not variants of any: {number(strangers)}; preparation "
+            "changed their text, and the report counts them as documents from text files"
         )
     made = report.template_documents + strangers
     if report.asked is not None and made < report.asked:
         limited = report.distinct is not None and report.distinct < report.asked
         reason = f"the templates have {number(report.distinct)} distinct" if limited else "the others were not kept"
-        yield f"{number(report.asked)} documents were asked for, {number(made)} are there: {reason}"
+        yield f"{number(report.asked)} documents were requested, the corpus has {number(made)}: {reason}"
 
 
 def _tokens(report: CorpusReport) -> Iterator[str]:
@@ -82,21 +78,21 @@ def _coverage(report: CorpusReport) -> Iterator[str]:
     if missing:
         more = report.derivations is not None and report.template_documents < (report.distinct or report.derivations)
         advice = "; raise --corpus.num-documents" if more else ""
-        yield f"coverage is incomplete: no training document holds {' and '.join(missing)}{advice}"
+        yield f"coverage is incomplete: no training document contains {' and '.join(missing)}{advice}"
 
 
 def _leak(report: CorpusReport) -> Iterator[str]:
     near, runs = report.leak.neighbours, report.leak.runs
     if near and near.share >= LEAK_SHARE and report.split.kind == "line":
         yield (
-            f"{percent(near.share)} of the held-out sentences have a training neighbour one slot away: the held-out "
+            f"{percent(near.share)} of the held-out sentences have a training document one slot away: the held-out "
             "loss says little about new text; --corpus.split combination holds out pairs of options"
         )
     if runs and runs.share is not None and runs.share >= LEAK_SHARE:
         yield (
-            f"{percent(runs.share)} of the held-out own text shares {number(runs.words)} words in a row with a "
-            "training document: the held-out loss says little about new text; --corpus.near-duplicates rejects "
-            "documents that are nearly the same"
+            f"{percent(runs.share)} of the held-out documents from text files share {number(runs.words)} consecutive "
+            "words with a training document: the held-out loss says little about new text; --corpus.near-duplicates "
+            "rejects near duplicates"
         )
 
 
@@ -109,4 +105,4 @@ def _templates(templates: Sequence[Template]) -> Iterator[str]:
     found = [f"{template.name}:{warning}" for template in templates for warning in template.warnings]
     yield from found[:MAX_TEMPLATE_WARNINGS]
     if len(found) > MAX_TEMPLATE_WARNINGS:
-        yield f"the templates have {number(len(found) - MAX_TEMPLATE_WARNINGS)} warnings more"
+        yield f"the templates have {number(len(found) - MAX_TEMPLATE_WARNINGS)} more warnings"

@@ -1,5 +1,5 @@
-"""How models are compared: samples and held-out losses in, figures and a verdict out.
+"""Comparison of models: from samples and held-out losses to figures and a verdict.
 
-What comes in: what each model wrote, and its loss on each held-out document. What it leaves: figures, and whether the
-new model may become the champion.
+What comes in: the samples of each model, and its loss on each held-out document. What it leaves: figures, and whether
+the new model may become the champion.
 """

@@ -1,12 +1,10 @@
-"""Held-out losses: how well models tell the same held-out documents, and whether one is better by more than noise.
+"""Held-out loss with a bootstrap interval, and the paired comparison of two models.
 
-What comes in: the negative log-likelihood of each held-out document by a model, in nats, and its tokens. What it
-leaves: loss, perplexity and nats a document with a bootstrap interval, and the paired comparison of two models. Two
-models may have different tokenizers, so they are compared by the nats of the same documents, never by those of a token.
+Two models may have different tokenizers, so they are compared by nats per document, never by nats per token.
 
-The bootstrap (Efron 1979, Annals of Statistics 7:1) draws documents with replacement, as the tokens of one document
-are not independent; its interval is the percentile interval (Efron & Tibshirani 1993, An Introduction to the Bootstrap,
-chapter 13). The same seed gives the same figures.
+The bootstrap (Efron 1979, Annals of Statistics 7:1) resamples documents, because the tokens of one document are not
+independent; its interval is the percentile interval (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter
+13). Equal seeds give equal figures.
 """
 
 from collections.abc import Sequence
@@ -24,49 +22,49 @@ RESAMPLES = 10_000
 """Resamples of a bootstrap."""
 
 CONFIDENCE = 0.95
-"""Share of the resamples that lies within an interval."""
+"""Share of the resamples within an interval."""
 
 CHUNK = 2**20
-"""Documents drawn at a time, some 30 MB, unless there are more documents than that."""
+"""Documents drawn at a time, about 30 MB; one resample if there are more documents."""
 
 
 @dataclass(frozen=True)
 class HeldOutLosses:
-    """What one model says of the held-out documents, in their order; ValueError where the two differ in length."""
+    """The losses of one model on the held-out documents, in order; ValueError if the two differ in length."""
 
     nats: tuple[float, ...]
-    """Negative log-likelihood of each document, all of its tokens that count together; may be infinite or NaN."""
+    """Negative log-likelihood of each document, summed over its counted tokens; may be infinite or NaN."""
     tokens: tuple[int, ...]
-    """Tokens of each document that count."""
+    """Counted tokens of each document."""
 
     def __post_init__(self) -> None:
         if len(self.nats) != len(self.tokens):
-            raise ValueError(f"losses of {len(self.nats):,} documents, and tokens of {len(self.tokens):,}")
+            raise ValueError(f"losses of {len(self.nats):,} documents, but tokens of {len(self.tokens):,}")
         if not sum(self.tokens) or min(self.tokens) < 0:
-            raise ValueError("held-out losses need a document with a token that counts, and no negative tokens")
+            raise ValueError("held-out losses need a document with a counted token, and no negative token counts")
 
 
 class LossFigures(Figures):
-    """The losses of one model; what is not finite is None."""
+    """The losses of one model; None if not finite."""
 
     documents: Count
     tokens: Count
     loss: float | None
-    """Nats a token, each token with the same weight."""
+    """Nats per token, each token with the same weight."""
     low: float | None
-    """The loss' 95 % interval, from here; None with `high` where there is one document."""
+    """Lower end of the 95 % interval of the loss; None, like `high`, for one document."""
     high: float | None
     perplexity: float | None
-    """e to the power of the loss; None past e^700."""
+    """e to the power of the loss; None above e^700."""
     nats_per_document: float | None
     above_floor: float | None
-    """Nats a document above the loss floor; None where there is no floor. Below 0 by more than noise means leakage."""
+    """Nats per document above the loss floor; None without a floor. Below 0 by more than noise means leakage."""
 
 
 class PairedComparison(Figures):
-    """Two models on the same held-out documents, in nats a document; below 0 the challenger is better.
+    """Two models on the same held-out documents, in nats per document; below 0 the challenger is better.
 
-    Where a loss is not finite, all that follows from it is None, and nobody wins.
+    If a loss is not finite, all figures that depend on it are None, and the challenger does not win.
     """
 
     documents: Count
@@ -74,45 +72,45 @@ class PairedComparison(Figures):
     challenger: float | None
     incumbent: float | None
     difference: float | None
-    """Mean of challenger less incumbent."""
+    """Mean of challenger minus incumbent."""
     low: float | None
-    """The difference's 95 % interval, from here; None with `high` where there is one document."""
+    """Lower end of the 95 % interval of the difference; None, like `high`, for one document."""
     high: float | None
     better_share: Share | None
-    """Share of the resamples in which the challenger is better; an equal loss is not better."""
+    """Share of the resamples in which the challenger is strictly better."""
     wins: bool
-    """Whether the whole interval lies below 0."""
+    """Whether the whole interval is below 0."""
 
 
 def token_loss(losses: HeldOutLosses) -> float:
-    """Nats a token: sum of nats over sum of tokens."""
+    """Nats per token: sum of nats over sum of tokens."""
     return fsum(losses.nats) / sum(losses.tokens)
 
 
 def perplexity(losses: HeldOutLosses) -> float | None:
-    """Return e to the power of nats a token (Jelinek et al. 1977); None past e^700 and for NaN."""
+    """Return e to the power of nats per token (Jelinek et al. 1977); None above e^700 and for NaN."""
     loss = token_loss(losses)
     return exp(loss) if loss < MAX_EXPONENT else None
 
 
 def nats_per_document(losses: HeldOutLosses) -> float:
-    """Mean nats of a document."""
+    """Mean nats per document."""
     return fsum(losses.nats) / len(losses.nats)
 
 
 def loss_interval(losses: HeldOutLosses, seed: int, *, resamples: int = RESAMPLES) -> tuple[float, float] | None:
-    """The 95 % interval of nats a token over documents; None for one document, and where a loss is not finite."""
+    """The 95 % interval of nats per token over documents; None for one document, and if a loss is not finite."""
     if len(losses.nats) < 2 or not all(map(isfinite, losses.nats)):
         return None
     import numpy as np
 
     nats, tokens = _resample([losses.nats, losses.tokens], seed, resamples)
-    counting = tokens > 0  # documents without a token that counts can come together
-    return _interval(np.divide(nats[counting], tokens[counting]))
+    counted = tokens > 0  # a resample can consist of documents without counted tokens
+    return _interval(np.divide(nats[counted], tokens[counted]))
 
 
 def loss_figures(losses: HeldOutLosses, seed: int, *, floor: float | None = None) -> LossFigures:
-    """All figures of one model; `floor` is the loss floor in nats a document (`Floor.nats_per_document`)."""
+    """All figures of one model; `floor` is the loss floor in nats per document (`Floor.nats_per_document`)."""
     interval = loss_interval(losses, seed)
     document = _finite(nats_per_document(losses))
     return LossFigures(
@@ -130,9 +128,9 @@ def loss_figures(losses: HeldOutLosses, seed: int, *, floor: float | None = None
 def paired_bootstrap(
     challenger: HeldOutLosses, incumbent: HeldOutLosses, seed: int, *, resamples: int = RESAMPLES
 ) -> PairedComparison:
-    """Compare two models document by document; both losses of a document are drawn together.
+    """Compare two models document by document; each resample draws both losses of a document.
 
-    ValueError where the two are not over equally many documents; that they are the same ones, the caller sees to.
+    ValueError if the numbers of documents differ; the caller must make sure that the documents are the same.
     """
     documents = len(challenger.nats)
     if documents != len(incumbent.nats):
@@ -159,7 +157,7 @@ def paired_bootstrap(
 
 
 def _resample(columns: Sequence[Sequence[float]], seed: int, resamples: int) -> "NDArray[np.float64]":
-    """Sums of each column over documents drawn with replacement: [columns, resamples]."""
+    """Sums of each column over documents drawn with replacement, of shape [columns, resamples]."""
     import numpy as np
 
     values = np.array(columns, dtype=np.float64)

@@ -1,11 +1,9 @@
-"""The gate: may the challenger become the champion?
+"""The gate: decide whether the challenger becomes the champion.
 
-What comes in: the paired comparison with the present champion (or, of a first release, with the base model) on the same
-held-out documents, the guards that are set, and what was measured of the challenger. What it leaves: a verdict with its
-reasons, JSON-able. To refuse is an answer and no error.
-
-The challenger is promoted where it is better by more than noise, the whole 95 % interval of the difference below 0, and
-passes each guard that is set. A tie, a loss that is not finite and a guard that cannot be measured do not promote.
+The challenger is promoted if it is better by more than noise than the champion (or, for a first release, than the base
+model) on the same held-out documents, which means that the whole 95 % interval of the difference is below 0, and if it
+passes every guard that is set. A tie, a loss that is not finite and a guard that cannot be measured do not promote. A
+refusal is a result, not an error.
 """
 
 from collections.abc import Iterator
@@ -23,35 +21,35 @@ BASE_MODEL = "base model"
 """The opponent of a first release."""
 
 FEW = 6
-"""With fewer documents the interval is too narrow: equal models win all of 5 documents with a probability of 1/32."""
+"""With fewer documents the interval is too narrow: equal models win on all of 5 documents with probability 1/32."""
 
 Gate = Literal["on", "off"]
 
 
 class Guards(Figures):
-    """Limits that a challenger must keep, themselves included; None is not set."""
+    """Limits for the challenger, inclusive; None if not set."""
 
     max_loss: Annotated[float, Field(ge=0)] | None = None
-    """Held-out loss, in nats a token."""
+    """Held-out loss in nats per token."""
     min_valid: Share | None = None
-    """Share of the samples that are valid."""
+    """Share of valid samples."""
     max_copied: Share | None = None
     max_repetition: Share | None = None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of the challenger; None is not known, and a loss may be infinite or NaN."""
+    """Measurements of the challenger; None if not known. The loss may be infinite or NaN."""
 
     loss: float | None = None
-    """Nats a token."""
+    """Nats per token."""
     valid: float | None = None
     copied: float | None = None
     repetition: float | None = None
 
 
 class Guard(Figures):
-    """One guard that is set, and what it said; `value` is None where it is not known or not finite."""
+    """The result of one guard; `value` is None if it is not known or not finite."""
 
     name: str
     limit: float
@@ -66,8 +64,8 @@ class Verdict(Figures):
     opponent: UserText
     """"base model", or the champion's version."""
     reasons: tuple[str, ...]
-    """Sentences with figures: the comparison, then the guards that were failed, of a promotion those that were passed.
-    Where the gate is off, that first and then what would have been said."""
+    """Sentences with figures: the comparison, then the failed guards, or, for a promotion, the passed ones. If the gate
+    is off, the first sentence says so."""
     comparison: PairedComparison
     guards: tuple[Guard, ...]
 
@@ -80,17 +78,17 @@ def decide(
     measured: Measured,
     gate: Gate = "on",
 ) -> Verdict:
-    """Decide on the challenger; gate="off" promotes whatever was measured, and says so."""
+    """Decide on the challenger; gate="off" always promotes, and the reasons say so."""
     checked = tuple(_check(guards, measured))
     finite = comparison.difference is not None and (measured.loss is None or isfinite(measured.loss))
     passed = finite and comparison.wins and all(guard.passed for guard in checked)
     reasons = [_compare(comparison, _name(opponent)), *_caution(comparison)]
     if comparison.difference is not None and not finite:
         reasons.append("the challenger's held-out loss is not finite")
-    reasons += [_say(guard) for guard in checked if guard.passed == passed]
+    reasons += [_describe(guard) for guard in checked if guard.passed == passed]
     if gate == "off":
         otherwise = "would promote it, too" if passed else "would refuse it"
-        reasons.insert(0, f"the gate is off, so the challenger is promoted; on, it {otherwise}")
+        reasons.insert(0, f"the gate is off, so the challenger is promoted; if it were on, it {otherwise}")
     return Verdict(
         promote=passed or gate == "off",
         opponent=opponent,
@@ -114,20 +112,20 @@ def _check(guards: Guards, measured: Measured) -> Iterator[Guard]:
 
 
 _MEASURES = {
-    "max_loss": "the held-out loss in nats a token",
+    "max_loss": "the held-out loss in nats per token",
     "min_valid": "the share of valid samples",
     "max_copied": "the share that is copied from the training documents",
     "max_repetition": "the share that is repeated",
 }
 
 
-def _say(guard: Guard) -> str:
+def _describe(guard: Guard) -> str:
     measure, write = _MEASURES[guard.name], number if guard.name == "max_loss" else percent
     if guard.value is None:
         return f"{measure} cannot be measured here, and {guard.name} is set to {write(guard.limit)}"
     if guard.passed:
         return f"{measure} is {write(guard.value)}, within {guard.name} = {write(guard.limit)}"
-    side = "under" if guard.name == "min_valid" else "over"
+    side = "below" if guard.name == "min_valid" else "above"
     return f"{measure} is {write(guard.value)}, {side} {guard.name} = {write(guard.limit)}"
 
 
@@ -137,9 +135,9 @@ def _name(opponent: str) -> str:
 
 def _compare(comparison: PairedComparison, opponent: str) -> str:
     if comparison.difference is None:
-        broken = "the challenger's" if comparison.challenger is None else f"{opponent}'s"
-        return f"{broken} held-out loss is not finite, so it cannot be compared"
-    figures = f"{_signed(comparison.difference)} nats a document on {number(comparison.documents)} held-out documents"
+        infinite = "the challenger's" if comparison.challenger is None else f"{opponent}'s"
+        return f"{infinite} held-out loss is not finite, so it cannot be compared"
+    figures = f"{_signed(comparison.difference)} nats per document on {number(comparison.documents)} held-out documents"
     if comparison.low is None or comparison.high is None or comparison.better_share is None:
         return (
             "one held-out document has no interval, so no difference is more than noise: "
@@ -156,8 +154,9 @@ def _compare(comparison: PairedComparison, opponent: str) -> str:
 
 
 def _caution(comparison: PairedComparison) -> list[str]:
-    few = comparison.high is not None and comparison.documents < FEW
-    return [f"{comparison.documents} held-out documents are few: the interval is narrower than it should be"] * few
+    if comparison.high is None or comparison.documents >= FEW:
+        return []
+    return [f"{comparison.documents} held-out documents are few: the interval is narrower than it should be"]
 
 
 def _signed(value: float) -> str:

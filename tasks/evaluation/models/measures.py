@@ -1,8 +1,4 @@
-"""Measures: the figures of a run's models as rows of text, the same for the terminal, the UI and the report.
-
-What comes in: RunFigures. What it leaves: rows with one value a model; a measure that no model has is left out. Every
-number goes through `number` or `percent`, so no two places say different ones.
-"""
+"""The metrics of a comparison as rows of text, shared by the terminal, the UI and the HTML report."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -14,10 +10,10 @@ from tasks.units import count, number, percent
 Better = Literal["lower", "higher", ""]
 
 LABELS: Mapping[Role, str] = {"base": "base model", "challenger": "challenger", "champion": "champion"}
-"""What the models are called."""
+"""Names of the roles in tables."""
 
 DIGITS = 12
-"""Of a sha256 that stands for a release in a text."""
+"""Digits of a sha256 that identify a release in a text."""
 
 
 class Metric(NamedTuple):
@@ -25,114 +21,99 @@ class Metric(NamedTuple):
 
     name: str
     better: Better
-    """Which values are better; empty where that cannot be said."""
+    """Which values are better; empty if that depends."""
     values: tuple[str, ...]
-    """In the order of the models; empty where it is not known of one."""
+    """One per model; empty if it is not known."""
 
 
 class HeadlineMetric(NamedTuple):
-    """One row of the few that say most, with the loss floor beside the models."""
+    """One of the few most important rows, with the loss floor beside the models."""
 
     name: str
     values: tuple[str, ...]
     floor: str
-    """Empty where the measure has none."""
+    """Empty if the metric has none."""
 
 
 def all_metrics(figures: RunFigures) -> list[Metric]:
-    """All measures that a model has."""
-    rows = [Metric(name, better, _values(read, figures)) for name, better, read in _MEASURES]
+    """All metrics that at least one model has."""
+    rows = [Metric(name, better, tuple(map(read, figures.models))) for name, better, read in _METRICS]
     return [row for row in rows if any(row.values)]
 
 
 def headline_metrics(figures: RunFigures) -> list[HeadlineMetric]:
     """Losses, validity and novelty."""
-    rows = [
-        HeadlineMetric(
-            "loss, nats a token", _values(lambda one: _known(one.losses.loss), figures), _floor_per_token(figures)
-        ),
-        HeadlineMetric(
-            "loss, nats a document", _values(_document, figures), "" if figures.floor is None else number(figures.floor)
-        ),
-        HeadlineMetric("valid", _values(_valid, figures), ""),
-        HeadlineMetric("valid and new", _values(_valid_new, figures), ""),
-        HeadlineMetric("copied to the letter", _values(_verbatim, figures), ""),
-    ]
+    floor = "" if figures.floor is None else number(figures.floor)
+    columns: Sequence[tuple[str, Callable[[ModelFigures], str], str]] = (
+        ("loss, nats per token", lambda one: _finite(one.losses.loss), _floor_per_token(figures)),
+        ("loss, nats per document", lambda one: _finite(one.losses.nats_per_document), floor),
+        ("valid", _valid, ""),
+        ("valid and new", _valid_new, ""),
+        ("copied verbatim", _verbatim, ""),
+    )
+    rows = [HeadlineMetric(name, tuple(map(read, figures.models)), floor) for name, read, floor in columns]
     return [row for row in rows if any(row.values)]
 
 
 def model_name(one: ModelFigures) -> str:
-    """The model's name; of a champion, which is named by its digest, the first digits."""
+    """The name of the model; for a champion, the first digits of its digest."""
     return one.name[:DIGITS] if one.role == "champion" else one.name
 
 
 def opponent_name(figures: RunFigures) -> str:
-    """Whom the challenger was compared with, short enough for a sentence."""
+    """The opponent of the challenger, short enough for a sentence."""
     champion = figures.model("champion")
     return f"the champion {model_name(champion)}" if champion else "the base model"
 
 
 def reasons(figures: RunFigures) -> list[str]:
-    """The reasons of the verdict, a champion's digest in them cut to its first digits."""
+    """The reasons of the verdict, with the digest of a champion cut to its first digits."""
     opponent = figures.verdict.opponent
     short = opponent[:DIGITS] if figures.model("champion") else opponent
     return [one.replace(opponent, short) for one in figures.verdict.reasons]
 
 
 def passes_gate(figures: RunFigures) -> bool:
-    """Whether comparison and guards promote the challenger, whatever the gate was told."""
+    """Whether comparison and guards promote the challenger, even if the gate is off."""
     return figures.verdict.comparison.wins and all(guard.passed for guard in figures.verdict.guards)
 
 
 def by_prompt(figures: RunFigures) -> Iterator[tuple[str, list[int]]]:
-    """Each prompt with the places of its samples, in the order of the samples."""
-    places: dict[str, list[int]] = {}
-    for place, row in enumerate(figures.samples):
-        places.setdefault(row.prompt, []).append(place)
-    yield from places.items()
-
-
-def _values(read: Callable[[ModelFigures], str], figures: RunFigures) -> tuple[str, ...]:
-    return tuple(read(one) for one in figures.models)
+    """Yield each prompt with the indices of its samples, in the order of the samples."""
+    indices: dict[str, list[int]] = {}
+    for index, row in enumerate(figures.samples):
+        indices.setdefault(row.prompt, []).append(index)
+    yield from indices.items()
 
 
 def _floor_per_token(figures: RunFigures) -> str:
-    """On the documents that were measured, in the tokens of the challenger."""
+    """The floor on the measured documents, in tokens of the challenger."""
     challenger = figures.model("challenger")
     if figures.floor is None or challenger is None:
         return ""
     return number(figures.floor * challenger.losses.documents / challenger.losses.tokens)
 
 
-def _known(loss: float | None) -> str:
+def _finite(loss: float | None) -> str:
     return "not finite" if loss is None else number(loss)
 
 
 def _loss(one: ModelFigures) -> str:
     losses = one.losses
     interval = "" if losses.low is None else f" ({number(losses.low)} to {number(losses.high)})"
-    return _known(losses.loss) + interval
-
-
-def _document(one: ModelFigures) -> str:
-    return _known(one.losses.nats_per_document)
+    return _finite(losses.loss) + interval
 
 
 def _valid(one: ModelFigures) -> str:
-    return _of(one.novelty.valid, one.novelty.samples)
+    return _part(one.novelty.valid, one.novelty.samples)
 
 
 def _valid_new(one: ModelFigures) -> str:
-    return _of(one.novelty.valid_new, one.novelty.samples)
+    return _part(one.novelty.valid_new, one.novelty.samples)
 
 
 def _verbatim(one: ModelFigures) -> str:
-    return _of(one.novelty.verbatim, one.novelty.samples)
-
-
-def _options(one: ModelFigures) -> str:
-    variety = one.variety
-    return _of(variety.seen, variety.options) if variety and variety.options else ""
+    return _part(one.novelty.verbatim, one.novelty.samples)
 
 
 def _entropy(one: ModelFigures) -> str:
@@ -142,15 +123,7 @@ def _entropy(one: ModelFigures) -> str:
     return f"{number(variety.smallest_normalised)}, {_number(variety.mean_normalised)}"
 
 
-def _span(one: ModelFigures) -> str:
-    return count(one.copying.longest.words, "word")
-
-
-def _ngrams(one: ModelFigures) -> str:
-    return _of(one.copying.copied, one.copying.ngrams)
-
-
-def _of(part: int | None, whole: int) -> str:
+def _part(part: int | None, whole: int) -> str:
     if part is None or not whole:
         return ""
     return f"{number(part)} of {number(whole)} ({percent(part / whole)})"
@@ -164,18 +137,18 @@ def _percent(share: float | None) -> str:
     return "" if share is None else percent(share)
 
 
-_MEASURES: Sequence[tuple[str, Better, Callable[[ModelFigures], str]]] = (
-    ("held-out loss in nats a token, with its 95 % interval", "lower", _loss),
+_METRICS: Sequence[tuple[str, Better, Callable[[ModelFigures], str]]] = (
+    ("held-out loss in nats per token, with its 95 % interval", "lower", _loss),
     ("perplexity", "lower", lambda one: _number(one.losses.perplexity)),
-    ("nats a document", "lower", _document),
-    ("nats a document above the floor", "lower", lambda one: _number(one.losses.above_floor)),
+    ("nats per document", "lower", lambda one: _finite(one.losses.nats_per_document)),
+    ("nats per document above the floor", "lower", lambda one: _number(one.losses.above_floor)),
     ("valid", "higher", _valid),
     ("valid and new", "higher", _valid_new),
-    ("training documents to the letter", "", _verbatim),
-    ("options covered", "higher", _options),
-    ("entropy against the template's, smallest and mean of the slots", "higher", _entropy),
-    ("longest copied span", "", _span),
-    (f"runs of {WORDS} words that are copied", "", _ngrams),
+    ("verbatim training documents", "", _verbatim),
+    ("options covered", "higher", lambda one: _part(one.variety.seen, one.variety.options) if one.variety else ""),
+    ("entropy relative to the template, minimum and mean of the slots", "higher", _entropy),
+    ("longest copied span", "", lambda one: count(one.copying.longest.words, "word")),
+    (f"copied runs of {WORDS} words", "", lambda one: _part(one.copying.copied, one.copying.ngrams)),
     ("distinct-1", "higher", lambda one: _percent(one.copying.distinct_1)),
     ("distinct-2", "higher", lambda one: _percent(one.copying.distinct_2)),
     ("repetition", "lower", lambda one: _percent(one.copying.repetition)),

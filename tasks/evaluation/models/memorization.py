@@ -1,12 +1,10 @@
-"""Memorization: how much of what the model wrote stands in the training documents, and how often it repeats itself.
+"""Measure how much of the samples occurs verbatim in the training documents, and how repetitive the samples are.
 
-What comes in: samples, and the training documents, read once. What it leaves: for each sample the longest span that a
-training document holds verbatim, in words and in characters; the share of n-grams that are copied; distinct-n and
-repetition. A prompt is not what the model wrote: give the text behind it. Words are split on white space.
+A sample is the text that the model wrote, without the prompt. Words are split on white space.
 
-The spans are exact. A suffix automaton (Blumer et al. 1985) of the samples reads the training documents symbol by
-symbol, so time is linear in them (about a microsecond a character) and memory in the samples (some 400 bytes a
-character).
+The longest memorised spans are exact. A suffix automaton (Blumer et al. 1985) of the samples reads the training
+documents symbol by symbol, so time is linear in them (about a microsecond per character) and memory in the samples
+(about 400 bytes per character).
 """
 
 from array import array
@@ -16,27 +14,27 @@ from statistics import fmean
 from tasks.evaluation.figures import Count, Figures, Share
 
 WORDS = 4
-"""Words in an n-gram of which it is asked whether it is copied or repeated."""
+"""Words in an n-gram that is checked for copies and repetitions."""
 
 NGram = tuple[str, ...]
 
 
 class Span(Figures):
-    """The longest run of one sample that stands in a training document: of words, and of characters."""
+    """The longest run of one sample that occurs verbatim in a training document, in words and in characters."""
 
     words: Count
     characters: Count
 
 
 class Memorization(Figures):
-    """Samples against the training documents; a share of nothing is None."""
+    """Samples compared with the training documents; a share of nothing is None."""
 
     samples: Count
     ngram_words: Count
     ngrams: Count
-    """Runs of so many words in the samples; a sample with fewer words has none."""
+    """Runs of that many words in the samples; a shorter sample has none."""
     copied: Count
-    """Those that stand in a training document."""
+    """Runs that occur in a training document."""
     copied_share: Share | None
     longest: Span
     """The longest of all samples, in words and in characters."""
@@ -44,11 +42,11 @@ class Memorization(Figures):
     distinct_2: Share | None
     repetition: Share | None
     spans: tuple[Span, ...]
-    """One a sample, in order."""
+    """One per sample, in order."""
 
 
 def measure_memorization(samples: Sequence[str], train: Iterable[str], *, words: int = WORDS) -> Memorization:
-    """Compare the samples with the training documents; `train` is read once and not held."""
+    """Compare the samples with the training documents; `train` is read once and not kept in memory."""
     split = [sample.split() for sample in samples]
     grams = [gram for sample in split for gram in ngrams(sample, words)]
     missing, by_word, by_character = set(grams), SpanFinder(split), SpanFinder(samples)
@@ -78,12 +76,12 @@ def measure_memorization(samples: Sequence[str], train: Iterable[str], *, words:
 def ngrams(words: Sequence[str], n: int) -> Iterator[NGram]:
     """Every run of n words, in order; ValueError below 1."""
     if n < 1:
-        raise ValueError(f"an n-gram has 1 word or more, not {n}")
+        raise ValueError(f"an n-gram has at least 1 word, not {n}")
     return zip(*(words[begin:] for begin in range(n)), strict=False)
 
 
 def distinct(samples: Iterable[str], n: int) -> float | None:
-    """distinct-n: different n-grams of all samples together / all their n-grams; None where there is none.
+    """distinct-n: distinct n-grams of all samples together / all their n-grams; None if there are none.
 
     Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models"; they divide by the words.
     """
@@ -92,7 +90,7 @@ def distinct(samples: Iterable[str], n: int) -> float | None:
 
 
 def repetition(samples: Iterable[str], n: int = WORDS) -> float | None:
-    """seq-rep-n: 1 - different n-grams / n-grams of a sample, the mean over the samples that have any, else None.
+    """seq-rep-n: 1 - distinct n-grams / n-grams of a sample, averaged over the samples that have any; None without any.
 
     Welleck et al. 2020, "Neural Text Generation with Unlikelihood Training".
     """
@@ -101,11 +99,11 @@ def repetition(samples: Iterable[str], n: int = WORDS) -> float | None:
 
 
 class SpanFinder:
-    """Finds the longest run of each sample that stands in a text that was read.
+    """Finds the longest run of each sample that occurs in a text that was read.
 
-    The suffix automaton of several sequences: a state is a set of runs that end at the same places of the samples, the
-    longest of them `_lengths` symbols long. `_links` leads to the state of their longest suffix that ends at more
-    places, `_next` on by a symbol. State 0 is the empty run.
+    The suffix automaton of several sequences: a state is the set of runs that end at the same positions of the samples;
+    the longest of them has `_lengths` symbols. `_links` leads to the state of their longest suffix that ends at further
+    positions, `_next` to the state after one more symbol. State 0 is the empty run.
     """
 
     def __init__(self, samples: Sequence[Sequence[Hashable]]) -> None:
@@ -118,10 +116,10 @@ class SpanFinder:
             state = 0
             for symbol in sample:
                 state = self._append(state, symbol)
-        self._found = array("q", [0]) * len(self._next)  # state → longest of its runs that was read
+        self._found = array("q", [0]) * len(self._next)  # state → length of its longest run that was read
 
     def _append(self, state: int, symbol: Hashable) -> int:
-        """The state of the run at whose end `state` is, with the symbol behind it; adds what is missing."""
+        """Return the state after one more symbol of a sample; adds it if it is missing."""
         if symbol in self._next[state]:
             return self._split(state, symbol)
         new = self._add({}, 0, self._lengths[state] + 1)
@@ -133,7 +131,7 @@ class SpanFinder:
         return new
 
     def _split(self, state: int, symbol: Hashable) -> int:
-        """The state to which the symbol leads, parted from its longer runs where it has such."""
+        """Return the state that the symbol leads to, split from its longer runs if it has any."""
         old = self._next[state][symbol]
         if self._lengths[old] == self._lengths[state] + 1:
             return old
@@ -151,7 +149,7 @@ class SpanFinder:
         return len(self._next) - 1
 
     def read(self, text: Sequence[Hashable]) -> None:
-        """Read one training document; no run goes on into the next one."""
+        """Read one training document; no run continues into the next one."""
         following, links, lengths, found = self._next, self._links, self._lengths, self._found
         state = length = 0
         for symbol in text:
@@ -163,17 +161,17 @@ class SpanFinder:
             if further is not None:
                 state = further
                 length += 1
-                if length > found[state]:  # noqa: PLR1730 (a call takes longer than all the rest)
+                if length > found[state]:  # noqa: PLR1730 (a call takes longer than the rest of the loop)
                     found[state] = length
 
     def longest(self) -> list[int]:
-        """Symbols in the longest run of each sample that was read so far."""
+        """The length, in symbols, of the longest run of each sample that was read so far."""
         found = self._found[:]
         order = sorted(range(1, len(found)), key=self._lengths.__getitem__)
-        for state in reversed(order):  # where a run was read, its suffixes were
+        for state in reversed(order):  # if a run was read, so were its suffixes
             if found[state]:
                 found[self._links[state]] = self._lengths[self._links[state]]
-        for state in order:  # where no run of a state was read, one of its suffixes can have been
+        for state in order:  # if no run of a state was read, one of its suffixes may have been
             found[state] = found[state] or found[self._links[state]]
         return [max((found[state] for state in self._walk(sample)), default=0) for sample in self._samples]
 

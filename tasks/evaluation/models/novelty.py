@@ -1,8 +1,6 @@
-"""Novelty: does the model write sentences of the template that it was not shown?
+"""Measure how many samples are valid, and how many of those are new.
 
-What comes in: samples (prompt and text together), the templates, and the training documents, read once. What it
-leaves: how many samples are valid, valid and new, and training documents verbatim. Texts are compared to the letter,
-white space included, as `valid_documents` does. Only the samples are held in memory.
+A sample is prompt and text together. Texts are compared verbatim, white space included.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,17 +10,17 @@ from tasks.spintax import Template
 
 
 class Novelty(Figures):
-    """Samples against templates and training documents; a sample that was written twice counts twice."""
+    """Samples compared with templates and training documents; equal samples count separately."""
 
     samples: Count
     valid: Count | None
-    """Sentences of a template; None, as all that follows from it, without templates."""
+    """Sentences of a template; None, like the figures that depend on it, without templates."""
     valid_new: Count | None
-    """Valid, and no training document: the model generalises."""
+    """Valid and not a training document: the model generalises."""
     verbatim: Count
-    """Training documents to the letter, valid or not."""
+    """Verbatim training documents, valid or not."""
     valid_share: Share | None
-    """Of the samples; a share of no samples is None."""
+    """Share of the samples; None without samples."""
     valid_new_share: Share | None
     verbatim_share: Share | None
 
@@ -33,7 +31,7 @@ def valid_documents(documents: Iterable[str], templates: Sequence[Template]) -> 
 
 
 def measure_novelty(samples: Sequence[str], templates: Sequence[Template], train: Iterable[str]) -> Novelty:
-    """Compare the samples; `train` is read once and not held."""
+    """Compare the samples; `train` is read once and not kept in memory."""
     known = set(samples).intersection(train)
     verbatim = sum(sample in known for sample in samples)
     valid = valid_new = None

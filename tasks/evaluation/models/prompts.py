@@ -1,8 +1,4 @@
-"""Prompts: which there are, and what to know before one reads what was written after them.
-
-What comes in: prompts that a person gave, held-out documents, templates. What it leaves: prompts that begin a held-out
-document, and for each prompt what makes its samples hard to judge.
-"""
+"""Choose the prompts of a comparison, and flag those whose samples are hard to judge."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +7,11 @@ from typing import Literal
 from tasks.spintax import Template
 
 MOST_WORDS = 8
-"""Of a prompt that begins a held-out document."""
+"""Maximum length of a prompt that is the beginning of a held-out document."""
 
-SPACE = "ends in a space: a model whose tokens begin with their space has never seen that"
-OUTSIDE = "no sentence of the templates begins so: no sample can be one"
-NO_ROOM = "leaves no room in the model's context: nothing was written"
+SPACE = "ends in a space: a model whose tokens begin with a space has never seen that"
+OUTSIDE = "no sentence of the templates begins like this: no sample can be valid"
+NO_ROOM = "fills the context of the model: nothing was generated"
 
 
 @dataclass(frozen=True)
@@ -27,12 +23,12 @@ class Prompt:
     flags: tuple[str, ...] = ()
 
     def flagged(self, sentence: str) -> "Prompt":
-        """The prompt with a flag more."""
+        """The prompt with one more flag."""
         return replace(self, flags=(*self.flags, sentence))
 
 
 def beginning(document: str) -> str:
-    """The first third of a document's words, MOST_WORDS at most and one at least, spaces between them as they are."""
+    """The first third of a document's words, at least one and at most MOST_WORDS, with its white space."""
     words = document.split()
     if not words:
         return ""
@@ -43,7 +39,7 @@ def beginning(document: str) -> str:
 
 
 def choose_prompts(given: Sequence[str], held_out: Sequence[str], templates: Sequence[Template]) -> list[Prompt]:
-    """The prompts that were given, then the beginnings of the held-out documents, each once."""
+    """The given prompts, then the beginnings of the held-out documents, without duplicates."""
     texts = dict.fromkeys(given)
     begun = [text for text in map(beginning, held_out) if text and text not in texts]
     sources: list[tuple[str, Literal["given", "held-out document"]]] = [(text, "given") for text in texts]
@@ -52,7 +48,7 @@ def choose_prompts(given: Sequence[str], held_out: Sequence[str], templates: Seq
 
 
 def flags_of(prompt: str, templates: Sequence[Template]) -> tuple[str, ...]:
-    """What can be told of a prompt without a model."""
+    """The flags that need no model."""
     found = []
     if prompt[-1:].isspace():
         found.append(SPACE)

@@ -1,7 +1,7 @@
-"""Run figures: what is known of a run's models, and the verdict; what the report, the UI and the terminal show.
+"""The figures of a comparison: what was measured of each model, the verdict, and all samples.
 
-What comes in: held-out losses and samples of the base model, of the challenger (the model that was just trained) and of
-the champion where there is one; the templates and the training documents. What it leaves: RunFigures, JSON-able.
+The challenger is the model that was just trained; it is compared with the base model and, if there is one, with the
+champion.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,23 +20,23 @@ from tasks.spintax import Template
 Role = Literal["base", "challenger", "champion"]
 Mark = Literal["new", "copied", "invalid", ""]
 SEED = 0
-"""Of the bootstrap."""
+"""Seed of the bootstrap."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One model: its losses, and what it wrote, sample by sample, prompt by prompt."""
+    """One model, with its losses and its samples in the order of the prompts."""
 
     role: Role
     name: str
     losses: HeldOutLosses
     texts: Sequence[str]
     documents: Sequence[str]
-    """Prompt and text together."""
+    """Prompt and text of each sample together."""
 
 
 class ModelFigures(Figures):
-    """What was measured of one model."""
+    """The measurements of one model."""
 
     role: Role
     name: str
@@ -47,7 +47,7 @@ class ModelFigures(Figures):
 
 
 class Sample(Figures):
-    """What one model wrote after a prompt: new and valid, copied from the training set, no sentence of a template."""
+    """The text that a model wrote after a prompt, marked as new and valid, copied verbatim, or invalid."""
 
     role: Role
     text: str
@@ -55,7 +55,7 @@ class Sample(Figures):
 
 
 class SampleRow(Figures):
-    """One sample of each model, with the same prompt and seed."""
+    """One sample of each model, for the same prompt and seed."""
 
     prompt: str
     seed: int
@@ -63,7 +63,7 @@ class SampleRow(Figures):
 
 
 class PromptNote(Figures):
-    """A prompt, where it comes from, and what makes its samples hard to judge."""
+    """A prompt, its source, and flags that say why its samples are hard to judge."""
 
     text: str
     source: str
@@ -71,11 +71,11 @@ class PromptNote(Figures):
 
 
 class RunFigures(Figures):
-    """Everything."""
+    """All figures of a comparison; stored as comparison.json."""
 
     verdict: Verdict
     floor: float | None
-    """Loss floor in nats a document."""
+    """Loss floor in nats per document."""
     models: tuple[ModelFigures, ...]
     prompts: tuple[PromptNote, ...]
     samples: tuple[SampleRow, ...]
@@ -85,7 +85,7 @@ class RunFigures(Figures):
         return next((one for one in self.models if one.role == role), None)
 
 
-def measure_models(  # noqa: PLR0913 what a verdict is made of
+def measure_models(  # noqa: PLR0913 a verdict depends on all of these
     contenders: Sequence[Contender],
     prompts: Sequence[Prompt],
     seeds: Sequence[tuple[str, int]],
@@ -106,9 +106,9 @@ def measure_models(  # noqa: PLR0913 what a verdict is made of
         prompts=tuple(PromptNote(text=one.text, source=one.source, flags=one.flags) for one in prompts),
         samples=tuple(
             SampleRow(
-                prompt=prompt, seed=seed, written=tuple(_written(one, place, templates, known) for one in contenders)
+                prompt=prompt, seed=seed, written=tuple(_sample(one, index, templates, known) for one in contenders)
             )
-            for place, (prompt, seed) in enumerate(seeds)
+            for index, (prompt, seed) in enumerate(seeds)
         ),
     )
 
@@ -120,7 +120,7 @@ def _figures(
     train: Callable[[], Iterable[str]],
     floor: float | None,
 ) -> ModelFigures:
-    """`known` are those of the training documents that any contender wrote: the others are none of its samples."""
+    """Measure one model; `known` are the training documents that any contender wrote verbatim."""
     return ModelFigures(
         role=one.role,
         name=one.name,
@@ -135,12 +135,12 @@ def _known(documents: Iterable[Sequence[str]], train: Iterable[str]) -> set[str]
     return {one for some in documents for one in some}.intersection(train)
 
 
-def _written(one: Contender, place: int, templates: Sequence[Template], known: set[str]) -> Sample:
-    document = one.documents[place]
+def _sample(one: Contender, index: int, templates: Sequence[Template], known: set[str]) -> Sample:
+    document = one.documents[index]
     mark: Mark = "copied" if document in known else ""
     if templates and not mark:
         mark = "new" if any(template.contains(document) for template in templates) else "invalid"
-    return Sample(role=one.role, text=one.texts[place], mark=mark)
+    return Sample(role=one.role, text=one.texts[index], mark=mark)
 
 
 def _decide(contenders: Sequence[Contender], models: Sequence[ModelFigures], guards: Guards, gate: Gate) -> Verdict:

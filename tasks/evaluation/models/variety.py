@@ -1,12 +1,11 @@
-"""Variety: does the model still take all options of each slot, or only its favourites (mode collapse)?
+"""Measure how evenly the samples use the options of each slot, to detect mode collapse.
 
-What comes in: samples (prompt and text together) and templates. What it leaves: for each slot the options that the
-valid samples take, and the entropy of what they take, H = -sum p ln p (Shannon 1948), beside that of the template.
-Options that read the same in a slot count once. A sample that belongs to several templates counts for each of them.
+A sample is prompt and text together. Equal options of a slot count once. A sample that belongs to several templates
+counts for each of them. The entropy of the options that the valid samples use is H = -sum p ln p (Shannon 1948).
 
-Entropy measured on few samples is too low even where the model is perfect, by about (k - 1) / 2n for k options and n
-samples (Miller 1955, "Note on the bias of information estimates", and Madow): `entropy_expected` is what n ideal draws
-would show, and what a reader should hold `entropy` against.
+Measured on few samples, entropy is too low even for a perfect model, by about (k - 1) / 2n for k options and n samples
+(Miller 1955, "Note on the bias of information estimates", and Madow): `entropy_expected` is the value of n ideal draws,
+to compare `entropy` with.
 """
 
 from collections import Counter
@@ -20,7 +19,7 @@ from tasks.spintax import Template
 
 
 class SlotVariety(Figures):
-    """One slot; entropies in nats. All but the counts is None where no sample is valid."""
+    """One slot; entropies in nats. All but the counts are None if no sample is valid."""
 
     slot: Count
     """From 1."""
@@ -28,12 +27,12 @@ class SlotVariety(Figures):
     seen: Count
     entropy: float | None
     entropy_template: float
-    """Of a template's derivations, each equally likely: ln(options) where each option has equally many."""
+    """Entropy over the derivations of the template, equally likely: ln(options) if all options have equally many."""
     entropy_expected: float | None
-    """What so many ideal draws show on average, to first order; never below 0."""
+    """Mean entropy of as many ideal draws, to first order; never below 0."""
     normalised: float | None
-    """entropy / entropy_template: 1 as varied as the template, 0 always the same; above 1 where the model is more even
-    than a template whose options are not equally likely. None where the slot has one option."""
+    """entropy / entropy_template: 1 if as varied as the template, 0 if always the same; above 1 if the model is more
+    even than a template whose options are not equally likely. None if the slot has one option."""
 
 
 class TemplateVariety(Figures):
@@ -51,17 +50,17 @@ class Variety(Figures):
     options: Count
     seen: Count
     coverage: Share | None
-    """seen / options; None where the templates have no slot."""
+    """seen / options; None if the templates have no slot."""
     smallest_normalised: float | None
-    """Of the slots that have one; None where none has."""
+    """Minimum over the slots that have one; None if none has."""
     mean_normalised: float | None
     templates: tuple[TemplateVariety, ...]
 
 
 def measure_variety(samples: Iterable[str], templates: Sequence[Template]) -> Variety | None:
-    """Count what the valid samples take, the others do not count; None without templates.
+    """Count the options that the valid samples use; None without templates.
 
-    Exact where a template's derivations are distinct; else the lowest derivation of a text is taken for the one meant.
+    Exact if the derivations of a template are distinct; otherwise a text counts as its first derivation.
     """
     if not templates:
         return None
@@ -75,12 +74,12 @@ def measure_variety(samples: Iterable[str], templates: Sequence[Template]) -> Va
 
 
 def entropy(shares: Iterable[float]) -> float:
-    """Nats of a distribution (Shannon 1948): -sum p ln p, where 0 ln 0 is 0."""
+    """Entropy of a distribution in nats (Shannon 1948): -sum p ln p, where 0 ln 0 is 0."""
     return sum((-share * log(share) for share in shares if share > 0), 0.0)
 
 
 def expected_entropy(true_entropy: float, options: int, draws: int) -> float:
-    """Mean entropy measured on so many draws, to first order (Miller-Madow), in nats and at least 0."""
+    """Mean entropy of that many draws, to first order (Miller-Madow), in nats and at least 0."""
     return max(0.0, true_entropy - (options - 1) / (2 * draws))
 
 
@@ -89,14 +88,14 @@ def _template_variety(template: Template, taken: Counter[tuple[int, ...]]) -> Te
         template=f"{template.name}:{template.line}",
         samples=taken.total(),
         slots=tuple(
-            _slot_variety(place, weights, counts)
-            for place, (weights, counts) in enumerate(_slots(template, taken), start=1)
+            _slot_variety(slot, weights, counts)
+            for slot, (weights, counts) in enumerate(_slots(template, taken), start=1)
         ),
     )
 
 
 def _slots(template: Template, taken: Counter[tuple[int, ...]]) -> Iterator[tuple[list[Fraction], list[int]]]:
-    """For each slot the shares of its distinct options in the template, and how many samples take them."""
+    """For each slot, the shares of its distinct options in the template, and the number of samples that use them."""
     for slot, (labels, weights) in enumerate(zip(template.slots, template.slot_weights, strict=True)):
         shares = dict.fromkeys(labels, Fraction(0))
         for label, weight in zip(labels, weights, strict=True):
@@ -107,11 +106,11 @@ def _slots(template: Template, taken: Counter[tuple[int, ...]]) -> Iterator[tupl
         yield list(shares.values()), list(counts.values())
 
 
-def _slot_variety(place: int, weights: Sequence[Fraction], counts: Sequence[int]) -> SlotVariety:
+def _slot_variety(slot: int, weights: Sequence[Fraction], counts: Sequence[int]) -> SlotVariety:
     samples, of_template = sum(counts), entropy(map(float, weights))
     measured = entropy(count / samples for count in counts) if samples else None
     return SlotVariety(
-        slot=place,
+        slot=slot,
         options=len(counts),
         seen=sum(count > 0 for count in counts),
         entropy=measured,

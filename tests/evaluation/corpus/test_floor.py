@@ -3,7 +3,7 @@ from math import exp, log
 import pytest
 
 from tasks.evaluation.corpus.figures import Floor
-from tasks.evaluation.corpus.floor import HeldOutSize, loss_floor, no_floor
+from tasks.evaluation.corpus.floor import HeldOutSize, loss_floor
 from tasks.spintax import Template, count_distinct
 
 
@@ -78,6 +78,6 @@ def test_a_huge_template_has_a_floor() -> None:
 
 
 def test_without_documents_nothing_is_known() -> None:
-    assert floor("{a|b}", drawn=(0,)) == no_floor("no document was drawn from a template")
-    assert no_floor("why").kind == "unknown"
-    assert no_floor("why").nats_per_document is None
+    assert floor("{a|b}", drawn=(0,)) == Floor(kind="unknown", reason="no document was drawn from a template")
+    assert Floor(kind="unknown", reason="why").kind == "unknown"
+    assert Floor(kind="unknown", reason="why").nats_per_document is None

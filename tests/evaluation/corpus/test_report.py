@@ -7,7 +7,8 @@ from time import perf_counter
 
 import pytest
 
-from tasks.evaluation.corpus.report import CorpusReport, Counts, Source, Split, Tokens, make_report
+from tasks.evaluation.corpus.figures import CorpusReport, Counts, Source, Split, Tokens
+from tasks.evaluation.corpus.report import compute_report
 from tasks.spintax import Template, join_templates, read_templates
 
 SEED = Path(__file__).parents[3] / "data" / "templates" / "cheese.spintax"
@@ -51,7 +52,7 @@ def report(
     kept = len(train) + len(evaluation)
     taken = drawn or [kept] * len(parsed)
     streams = Once(train), Once(evaluation)
-    made = make_report(
+    made = compute_report(
         train=streams[0],
         evaluation=streams[1],
         templates=parsed,
@@ -172,20 +173,20 @@ def test_a_split_by_combination_says_what_it_measures() -> None:
     broken = report(["b d e x", *train], ["b d f x"], SMALL, split=split)
     assert broken.coverage
     assert broken.coverage.pairs_held_out_seen == 1
-    assert broken.warnings[0].startswith("a defect: held-out pairs of options that stand in training documents: 1")
+    assert broken.warnings[0].startswith("defect: held-out pairs of options that occur in training documents: 1")
 
 
-def test_own_text_has_no_floor_and_other_words() -> None:
+def test_text_files_have_no_floor_and_their_own_measure() -> None:
     made = report(OWN[1:], OWN[:1], own=[own_source(8)])
     assert (made.derivations, made.distinct, made.coverage) == (None, None, None)
     assert (made.template_documents, made.own_documents) == (0, 8)
-    assert (made.floor.kind, made.floor.reason) == ("unknown", "the entropy of own text is not known")
-    assert made.split.measures.startswith("Held-out own text is new text of the same kind")
+    assert (made.floor.kind, made.floor.reason) == ("unknown", "the entropy of text files is not known")
+    assert made.split.measures.startswith("Held-out documents from text files are new text of the same kind")
     assert made.leak.runs
     assert made.leak.neighbours is None
 
 
-def test_templates_beside_own_text() -> None:
+def test_templates_and_text_files_in_one_corpus() -> None:
     variants = list(Template.parse(SMALL))
     made = report([*variants[1:], *OWN[1:]], [variants[0], OWN[0]], SMALL, own=[own_source(8)], drawn=[12])
     assert (made.template_documents, made.own_documents) == (12, 8)
@@ -195,7 +196,7 @@ def test_templates_beside_own_text() -> None:
     assert (made.leak.runs.sampled, made.leak.runs.with_run) == (1, 0)
     assert made.floor.kind == "unknown"
     assert "recall of the template" in made.split.measures
-    assert "own text" in made.split.measures
+    assert "text files" in made.split.measures
     assert [(source.kind, source.derivations) for source in made.sources] == [("template", 12), ("text", None)]
 
 
@@ -233,26 +234,26 @@ def test_templates_of_one_slot_or_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "made"),
     [
-        ("a defect: held-out documents that are training documents to the letter: 1",
+        ("defect: held-out documents that are verbatim training documents: 1",
          lambda: report(["a c e x"], ["a c e x"], SMALL)),
-        ("20 documents were asked for, 12 are there: the templates have 12 distinct",
+        ("20 documents were requested, the corpus has 12: the templates have 12 distinct",
          lambda: report([*Template.parse(SMALL)][1:], [*Template.parse(SMALL)][:1], SMALL, asked=20)),
-        ("9 documents were asked for, 2 are there: the others were not kept",
+        ("9 documents were requested, the corpus has 2: the others were not kept",
          lambda: report(["a c e x"], ["a c f x"], SMALL, asked=9)),
-        ("100.0 % of the held-out sentences have a training neighbour one slot away: the held-out loss says little "
+        ("100.0 % of the held-out sentences have a training document one slot away: the held-out loss says little "
          "about new text; --corpus.split combination", lambda: report(["a c e x"], ["a c f x"], SMALL)),
-        ("coverage is incomplete: no training document holds 4 of 7 options and 13 of 16 pairs of options; raise "
+        ("coverage is incomplete: no training document contains 4 of 7 options and 13 of 16 pairs of options; raise "
          "--corpus.num-documents", lambda: report(["a c e x"], ["a c f x"], SMALL)),
-        ("100.0 % of the held-out own text shares 8 words in a row",
+        ("100.0 % of the held-out documents from text files share 8 consecutive words",
          lambda: report([f"x {OWN[0]}"], [OWN[0]], own=[own_source(2)])),
-        ("documents that were drawn from a template and are variants of none: 1",
+        ("documents that were drawn from a template but are not variants of any: 1",
          lambda: report(["A"], ["a"], "{a|b}")),
         ("the loss floor is an upper bound: a template has several", lambda: report(["a"], ["b"], "{a|a|b}")),
         ("template:1:4: the option 'a' occurs 2 times", lambda: report(["a"], ["b"], "{a|a|b}")),
         ("2.0 % of the documents are longer than a block of 8 tokens", lambda: over_block(2)),
     ],
 )  # fmt: skip
-def test_what_a_person_should_act_on_is_a_warning(wanted: str, made: Callable[[], CorpusReport]) -> None:
+def test_figures_that_need_action_become_warnings(wanted: str, made: Callable[[], CorpusReport]) -> None:
     assert [warning for warning in made().warnings if warning.startswith(wanted)]
 
 
@@ -264,18 +265,18 @@ def over_block(over: int | None) -> CorpusReport:
 
 
 @pytest.mark.parametrize("over", [1, 0, None])
-def test_few_documents_over_the_block_size_are_no_warning(over: int | None) -> None:
+def test_few_documents_over_the_block_size_give_no_warning(over: int | None) -> None:
     assert over_block(over).warnings == ()
 
 
-def test_what_the_caller_warns_of_comes_first() -> None:
+def test_warnings_of_the_caller_come_first() -> None:
     assert report(["a c e x"], ["a c f x"], SMALL, warnings=["first", "second"]).warnings[:2] == ("first", "second")
 
 
 def test_a_template_of_many_warnings_does_not_flood_the_report() -> None:
     made = report(["q"], ["r"], " ".join("{a}" for _ in range(150)))
     assert len([warning for warning in made.warnings if "one option" in warning]) == 100
-    assert made.warnings[-1] == "the templates have 50 warnings more"
+    assert made.warnings[-1] == "the templates have 50 more warnings"
 
 
 def test_the_report_survives_json_whatever_its_size() -> None:
@@ -291,7 +292,7 @@ def test_the_same_corpus_gives_the_same_report(everything: CorpusReport) -> None
     assert seed_report(48_600) == everything
 
 
-def test_names_that_are_not_unicode_are_written_out() -> None:
+def test_names_that_are_not_unicode_are_escaped() -> None:
     made = report(["a"], ["b"], Template.parse("{a|b|c}", name="caf\udce9"))
     assert made.sources[0].name == "caf\\udce9"
     assert CorpusReport.model_validate_json(made.model_dump_json()) == made
@@ -301,25 +302,27 @@ def test_names_that_are_not_unicode_are_written_out() -> None:
     "wrong",
     [{"read": 11}, {"kept": 7}, {"train": 5}, {"rejected": {"long": 3}}, {"duplicate": -1, "empty": 3}],
 )
-def test_counts_that_do_not_add_up_are_refused(wrong: dict[str, object]) -> None:
+def test_counts_that_do_not_add_up_are_rejected(wrong: dict[str, object]) -> None:
     right = {"read": 10, "kept": 6, "duplicate": 1, "empty": 1, "rejected": {"long": 1, "short": 1},
              "train": 4, "evaluation": 2}  # fmt: skip
     Counts.model_validate(right)
-    with pytest.raises(ValueError, match=r"astray|greater than or equal"):
+    with pytest.raises(ValueError, match=r"do not add up|greater than or equal"):
         Counts.model_validate(right | wrong)
 
 
-def test_arguments_that_do_not_agree_are_refused() -> None:
+def test_arguments_that_contradict_each_other_are_rejected() -> None:
     counts = Counts(read=2, kept=2, duplicate=0, empty=0, train=1, evaluation=1)
     template = Template.parse("{a|b}")
     source = template_source(template, 2)
     for train, evaluation in ((["a", "b"], ["c"]), (["a"], [])):
         with pytest.raises(ValueError, match="were read"):
-            make_report(
+            compute_report(
                 train=train, evaluation=evaluation, templates=[template], sources=[source], counts=counts, split=LINE
             )
     for sources in ([], [source, source], [own_source(2)]):
         with pytest.raises(ValueError, match="sources are templates"):
-            make_report(train=["a"], evaluation=["b"], templates=[template], sources=sources, counts=counts, split=LINE)
+            compute_report(
+                train=["a"], evaluation=["b"], templates=[template], sources=sources, counts=counts, split=LINE
+            )
     with pytest.raises(ValueError, match="by line"):
         Split(kind="line", held_out=((0, (0, 0), (1, 0)),))

@@ -7,9 +7,10 @@ import pytest
 from pydantic import BaseModel
 from rich.cells import cell_len
 
-from tasks.evaluation.corpus.figures import CorpusReport, Floor
-from tasks.evaluation.corpus.report import Counts, Source, Split, Tokens, make_report, report_markdown, report_text
+from tasks.evaluation.corpus.figures import CorpusReport, Counts, Floor, Source, Split, Tokens
+from tasks.evaluation.corpus.report import compute_report
 from tasks.evaluation.corpus.rows import shorten
+from tasks.evaluation.corpus.text import report_markdown, report_text
 from tasks.spintax import Template
 from tasks.units import number, percent
 from tests.evaluation.corpus.test_report import OWN, SMALL, own_source, report, seed_report, template_source
@@ -29,7 +30,7 @@ def full_report() -> CorpusReport:
     """A report in which each figure is there, made by hand where no corpus can have them all."""
     template, other = Template.parse("{a|b} {c|d} {e|f|g} x", line=7), Template.parse("{only|one} here")
     split = Split(kind="combination", held_out=((0, (0, 1), (1, 1)),))
-    made = make_report(
+    made = compute_report(
         train=["a c e x", "a d e x", "only here", OWN[0]],
         evaluation=["b d e x", OWN[1]],
         templates=[template, other],
@@ -101,7 +102,7 @@ def test_nothing_that_is_known_says_unknown(render: Callable[[CorpusReport], str
 
 
 @pytest.mark.parametrize("render", RENDERINGS)
-def test_names_fingerprints_and_warnings_stand_there(render: Callable[[CorpusReport], str]) -> None:
+def test_names_fingerprints_and_warnings_are_shown(render: Callable[[CorpusReport], str]) -> None:
     made = full_report()
     text = " ".join(render(made).split())
     for said in ("own.txt (text)", "template:7 (template)", "corpus: " + "c" * 64, "0" * 64, "beware",
@@ -110,10 +111,10 @@ def test_names_fingerprints_and_warnings_stand_there(render: Callable[[CorpusRep
 
 
 @pytest.mark.parametrize("render", RENDERINGS)
-def test_what_is_not_known_is_said(render: Callable[[CorpusReport], str]) -> None:
+def test_unknown_figures_are_named(render: Callable[[CorpusReport], str]) -> None:
     tokens = Tokens(block_size=4, train_tokens=1, eval_tokens=1, train_blocks=1, eval_blocks=1)
     text = " ".join(render(report(["t"], ["e"], own=[own_source(2)], tokens=tokens)).split())
-    assert "unknown: the entropy of own text is not known" in text
+    assert "unknown: the entropy of text files is not known" in text
     assert "unknown in the longest" in text
     assert "no template" in text
     bound = " ".join(render(report(["a"], ["b"], "{a|a|b}")).split())
@@ -159,7 +160,7 @@ def hostile_report(text: str) -> CorpusReport:
     literal = re.sub(r"([\\{|}])", r"\\\1", text.encode(errors="replace").decode())
     template = Template.parse(f"{{{literal}1|{literal}2}} {{c|d}}", name=text or "t")
     documents = list(template)
-    return make_report(
+    return compute_report(
         train=documents[:1],
         evaluation=documents[3:],
         templates=[template],
@@ -224,11 +225,11 @@ def test_of_many_sources_and_warnings_the_first_ten_are_shown(render: Callable[[
         (2e-7, "2.000e-07"), (None, "unknown"),
     ],
 )  # fmt: skip
-def test_numbers_are_written_for_people(value: float | None, written: str) -> None:
+def test_numbers_are_formatted(value: float | None, written: str) -> None:
     assert number(value) == written
 
 
-def test_shares_are_written_in_percent() -> None:
+def test_shares_are_formatted_in_percent() -> None:
     assert [percent(share) for share in (0.0, 0.9834, 1.0, None)] == ["0.0 %", "98.3 %", "100.0 %", "unknown"]
 
 
@@ -237,6 +238,6 @@ def test_long_names_lose_their_middle() -> None:
     assert shorten("a" * 40 + "b" * 40) == "a" * 28 + "..." + "b" * 28
 
 
-def test_held_out_own_texts_that_are_all_too_short_are_said_to_be() -> None:
+def test_the_leak_is_unknown_if_all_held_out_texts_are_too_short() -> None:
     made = report(["one two", "three"], ["four five"], own=[own_source(3)])
-    assert "unknown: all 1 held-out own texts are under 8 words" in report_text(made)
+    assert "unknown: all 1 held-out texts have fewer than 8 words" in report_text(made)

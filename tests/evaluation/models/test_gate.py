@@ -29,8 +29,8 @@ def test_a_challenger_that_is_better_by_more_than_noise_is_promoted() -> None:
         promote=True,
         opponent="base model",
         reasons=(
-            "the challenger beats the base model: -0.5 nats a document on 8 held-out documents (95 % interval -0.5 to "
-            "-0.5, better in 100.0 % of 10,000 resamples)",
+            "the challenger beats the base model: -0.5 nats per document on 8 held-out documents (95 % interval -0.5 "
+            "to -0.5, better in 100.0 % of 10,000 resamples)",
         ),
         comparison=BETTER,
         guards=(),
@@ -40,9 +40,9 @@ def test_a_challenger_that_is_better_by_more_than_noise_is_promoted() -> None:
 @pytest.mark.parametrize(
     ("comparison", "said"),
     [
-        (WORSE, "the challenger is worse than the champion 1f2e: +0.5 nats a document"),
-        (EQUAL, "the challenger has the same loss as the champion 1f2e: 0 nats a document"),
-        (NOISE, "the challenger is not better by more than noise than the champion 1f2e: 0 nats a document"),
+        (WORSE, "the challenger is worse than the champion 1f2e: +0.5 nats per document"),
+        (EQUAL, "the challenger has the same loss as the champion 1f2e: 0 nats per document"),
+        (NOISE, "the challenger is not better by more than noise than the champion 1f2e: 0 nats per document"),
         (ALONE, "one held-out document has no interval, so no difference is more than noise: -7 nats against"),
         (compared([nan, 1.0], [2.0, 2.0]), "the challenger's held-out loss is not finite, so it cannot be compared"),
         (compared([1.0, 1.0], [2.0, inf]), "the champion 1f2e's held-out loss is not finite, so it cannot be compared"),
@@ -66,7 +66,7 @@ def test_a_limit_itself_is_within_the_guard() -> None:
         Guard(name="max_repetition", limit=0.1, value=0.1, passed=True),
     )
     assert verdict.reasons[1:] == (
-        "the held-out loss in nats a token is 3, within max_loss = 3",
+        "the held-out loss in nats per token is 3, within max_loss = 3",
         "the share of valid samples is 90.0 %, within min_valid = 90.0 %",
         "the share that is copied from the training documents is 50.0 %, within max_copied = 50.0 %",
         "the share that is repeated is 10.0 %, within max_repetition = 10.0 %",
@@ -76,10 +76,10 @@ def test_a_limit_itself_is_within_the_guard() -> None:
 @pytest.mark.parametrize(
     ("measured", "name", "said"),
     [
-        (Measured(3.01, 0.9, 0.5, 0.1), "max_loss", "the held-out loss in nats a token is 3.010, over max_loss = 3"),
-        (Measured(3.0, 0.8, 0.5, 0.1), "min_valid", "the share of valid samples is 80.0 %, under min_valid = 90.0 %"),
-        (Measured(3.0, 0.9, 0.6, 0.1), "max_copied", "documents is 60.0 %, over max_copied = 50.0 %"),
-        (Measured(3.0, 0.9, 0.5, 1.0), "max_repetition", "repeated is 100.0 %, over max_repetition = 10.0 %"),
+        (Measured(3.01, 0.9, 0.5, 0.1), "max_loss", "the held-out loss in nats per token is 3.010, above max_loss = 3"),
+        (Measured(3.0, 0.8, 0.5, 0.1), "min_valid", "the share of valid samples is 80.0 %, below min_valid = 90.0 %"),
+        (Measured(3.0, 0.9, 0.6, 0.1), "max_copied", "documents is 60.0 %, above max_copied = 50.0 %"),
+        (Measured(3.0, 0.9, 0.5, 1.0), "max_repetition", "repeated is 100.0 %, above max_repetition = 10.0 %"),
         (Measured(3.0, None, 0.5, 0.1), "min_valid", "cannot be measured here, and min_valid is set to 90.0 %"),
         (Measured(3.0, 0.9, nan, 0.1), "max_copied", "cannot be measured here, and max_copied is set to 50.0 %"),
     ],
@@ -127,7 +127,7 @@ def test_a_gate_that_is_off_promotes_always_and_says_so(comparison: PairedCompar
     without = decide(comparison, guards=ALL, measured=GOOD)
     assert verdict.promote
     assert verdict.reasons == (
-        f"the gate is off, so the challenger is promoted; on, it {otherwise}", *without.reasons
+        f"the gate is off, so the challenger is promoted; if it were on, it {otherwise}", *without.reasons
     )  # fmt: skip
     assert verdict.guards == without.guards
 

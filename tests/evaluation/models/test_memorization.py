@@ -93,7 +93,7 @@ def test_ngrams_are_runs_of_words() -> None:
     assert list(ngrams(["a", "b", "c"], 2)) == [("a", "b"), ("b", "c")]
     assert list(ngrams(["a"], 2)) == []
     for none in (0, -1):
-        with pytest.raises(ValueError, match="1 word or more"):
+        with pytest.raises(ValueError, match="at least 1 word"):
             ngrams(["a"], none)
 
 

@@ -65,7 +65,7 @@ def test_the_reason_of_the_screen_is_the_one_that_decided() -> None:
     failed = figures(champion=None, guards=Guards(max_copied=0.0))
     told = " ".join(end_text(failed, width=100).split())
     assert not failed.verdict.promote
-    assert "over max_copied = 0.0 % (and 1 reason more in the report)" in told
+    assert "above max_copied = 0.0 % (and 1 reason more in the report)" in told
     assert "beats" not in told
 
 
@@ -75,22 +75,22 @@ def test_the_measures_are_a_row_each_with_a_column_for_each_model() -> None:
     assert lines[2] == f"| model | scratch-tiny | scratch-tiny, fine-tuned | {CHAMPION[:12]} |"
     rows = {cells[1]: cells[2:-1] for cells in (re.split(r" ?\| ?", line) for line in lines[3:])}
     assert [name.partition(" (")[0] for name in rows] == [
-        "held-out loss in nats a token, with its 95 % interval", "perplexity", "nats a document",
-        "nats a document above the floor", "valid", "valid and new", "training documents to the letter",
-        "options covered", "entropy against the template's, smallest and mean of the slots", "longest copied span",
-        "runs of 4 words that are copied", "distinct-1", "distinct-2", "repetition",
+        "held-out loss in nats per token, with its 95 % interval", "perplexity", "nats per document",
+        "nats per document above the floor", "valid", "valid and new", "verbatim training documents",
+        "options covered", "entropy relative to the template, minimum and mean of the slots", "longest copied span",
+        "copied runs of 4 words", "distinct-1", "distinct-2", "repetition",
     ]  # fmt: skip
-    assert rows["nats a document (lower is better)"] == ["131.6", "10.90", "11.40"]
-    assert rows["nats a document above the floor (lower is better)"] == ["120.8", "0.1100", "0.6100"]
+    assert rows["nats per document (lower is better)"] == ["131.6", "10.90", "11.40"]
+    assert rows["nats per document above the floor (lower is better)"] == ["120.8", "0.1100", "0.6100"]
     assert rows["valid (higher is better)"] == ["0 of 15 (0.0 %)", "9 of 15 (60.0 %)", "12 of 15 (80.0 %)"]
     assert rows["valid and new (higher is better)"][1] == "3 of 15 (20.0 %)"
-    assert rows["training documents to the letter"][1] == "6 of 15 (40.0 %)"
+    assert rows["verbatim training documents"][1] == "6 of 15 (40.0 %)"
     assert rows["longest copied span"] == ["1 word", "19 words", "18 words"]
 
 
 def test_a_measure_that_no_model_has_is_left_out() -> None:
     names = {row.name for row in all_metrics(run("own text"))}
-    assert not names & {"valid", "valid and new", "options covered", "nats a document above the floor"}
+    assert not names & {"valid", "valid and new", "options covered", "nats per document above the floor"}
     assert {"perplexity", "distinct-1"} <= names
     assert "valid" not in end_text(run("own text"), width=100)
     assert "floor" not in summary_markdown(run("own text"))
@@ -140,8 +140,8 @@ def test_losses_floor_validity_and_novelty_are_on_the_screen() -> None:
     lines = end_text(run("champion"), width=100).splitlines()
     cells = {line.split("  ")[0]: line.split() for line in lines}
     assert next(line.split() for line in lines if "floor" in line) == ["before", "after", "champion", "floor"]
-    assert cells["loss, nats a token"][-4:] == ["6.267", "0.5190", "0.5429", "0.5138"]
-    assert cells["loss, nats a document"][-4:] == ["131.6", "10.90", "11.40", "10.79"]
+    assert cells["loss, nats per token"][-4:] == ["6.267", "0.5190", "0.5429", "0.5138"]
+    assert cells["loss, nats per document"][-4:] == ["131.6", "10.90", "11.40", "10.79"]
     assert " ".join(cells["valid and new"]) == "valid and new 0 of 15 (0.0 %) 3 of 15 (20.0 %) 0 of 15 (0.0 %)"
 
 
