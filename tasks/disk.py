@@ -1,14 +1,11 @@
-"""Full disk: how it is recognised and what is said of it, in every room that writes files.
-
-What comes in: the folder that could not be written. What it leaves: one sentence with the space that is left.
-"""
+"""Recognises a full disk, for every module that writes files."""
 
 import errno
 import shutil
 from pathlib import Path
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Error numbers that mean that no more can be written: disk full, quota reached, file too large."""
+"""Error numbers of a full disk, a reached quota and a file that is too large."""
 
 
 def no_space_message(folder: Path) -> str:

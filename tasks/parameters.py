@@ -1,10 +1,7 @@
-"""What a run is told: one frozen Pydantic group for each room.
+"""The parameters of a run: frozen Pydantic groups, which are the command line, the YAML file and the form in the UI.
 
-What comes in: values from the command line (`--training.learning-rate 8e-5`), from a YAML file (`--config run.yaml`),
-from a deployment or from the form in the Prefect UI. What it leaves: checked, immutable groups; a default lives here
-and nowhere else. It imports Pydantic only, so that `--help`, a deploy and the UI are quick.
-
-Names that stand in Happy Transformer's tables keep exactly those names; other numbers keep Hugging Face's.
+A default is defined here and nowhere else. The module imports Pydantic only, so that `--help` is quick. Names are those
+of Happy Transformer's tables, then Hugging Face's.
 """
 
 import re
@@ -20,20 +17,20 @@ SCRATCH_PRESETS: tuple[str, ...] = get_args(ScratchPreset)
 LearningRateSchedule = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
 ]
-"""Hugging Face's schedules that need no argument of their own."""
+"""Hugging Face's schedules that need no further argument."""
 
 _LIMIT_SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 _RELEASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 
 
 class Group(BaseModel):
-    """A frozen group of parameters; unknown names are refused, and each description states its limits."""
+    """A frozen group of parameters; unknown names are refused, and each description states the limits of its field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Write the limits of each field behind its description, for `--help` and for the form alike."""
+        """Append the limits of each field to its description, for `--help` and for the form in the UI."""
         super().__pydantic_init_subclass__(**kwargs)
         for field in cls.model_fields.values():
             limits = ", ".join(
@@ -48,56 +45,55 @@ class Group(BaseModel):
 
 
 class CorpusParameters(Group):
-    """Which texts the corpus is made of."""
+    """Which texts the corpus consists of."""
 
     source: tuple[str, ...] = ("data/templates/cheese.spintax",)
-    """Files to take documents from: .spintax, Markdown with spintax fences, .txt (a document a line), .csv, .jsonl or
-    .parquet. Relative to the current folder, or else to the project's; or an object, s3://bucket/folder/file.txt."""
+    """Files with templates (.spintax, or Markdown with spintax fences) or text (.txt with one document per line, .csv,
+    .jsonl or .parquet). A path in the current folder or in the project's, or an object, s3://bucket/folder/file.txt."""
 
     template: str | None = None
-    """A spintax template typed in; where it is given, `source` is not read."""
+    """A spintax template, used instead of `source`."""
 
     column: str = "text"
-    """Column (or JSON field) that holds the text in .csv, .jsonl and .parquet files."""
+    """Column (or JSON field) with the text in .csv, .jsonl and .parquet files."""
 
     num_documents: Annotated[int, Field(ge=2)] = 6000
-    """How many distinct documents to draw from the templates (all that they have, if they have fewer). Own text is
-    taken whole."""
+    """Number of distinct documents to draw from the templates (all, if they have fewer). Text files are used whole."""
 
     mix: Literal["derivations", "equal"] = "derivations"
-    """How several templates share `num_documents`: each derivation equally likely, or each template equally many."""
+    """How several templates share `num_documents`: each derivation equally likely, or the same number per template."""
 
     collapse_whitespace: bool = False
-    """Make every run of white space (line ends too) one space."""
+    """Replace every run of white space, line breaks included, by one space."""
 
     ignore_case: bool = False
-    """Documents that differ in case only are duplicates; the text itself keeps its case."""
+    """Treat documents that differ only in case as duplicates; the text itself keeps its case."""
 
     min_characters: Annotated[int | None, Field(ge=1)] = None
-    """Documents with fewer characters are rejected."""
+    """Reject documents with fewer characters."""
 
     max_characters: Annotated[int | None, Field(ge=1)] = None
-    """Documents with more characters are rejected."""
+    """Reject documents with more characters."""
 
     near_duplicates: Annotated[float | None, Field(gt=0, lt=1)] = None
-    """Reject a document of own text that shares at least this part of its runs of five words with another (MinHash;
-    0.7 is usual). Needs the library datasketch. Not for templates."""
+    """Reject a document of a text file that shares at least this fraction of its 5-grams of words with another one
+    (MinHash; 0.7 is usual). Needs the library datasketch. Not for templates."""
 
     split: Literal["line", "combination"] = "line"
-    """Hold out documents at random, or (templates only) every document with certain pairs of options: each option is
-    trained on, these pairs never."""
+    """Hold out random documents, or (templates only) every document with certain pairs of options: each option occurs
+    in training, these pairs never do."""
 
     eval_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the documents that is held out of training to measure the loss."""
+    """Fraction of the documents that is held out to measure the loss."""
 
     max_eval_documents: Annotated[int, Field(ge=1)] = 10_000
-    """Most documents to hold out."""
+    """Maximum number of held-out documents."""
 
     order: Literal["shuffled", "sorted"] = "shuffled"
-    """Order of the documents in the corpus files: shuffled, or sorted by code point."""
+    """Order of the documents: shuffled, or sorted by code point."""
 
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
-    """Seed of the drawing, the shuffling and the split."""
+    """Random seed for drawing, shuffling and splitting."""
 
     @model_validator(mode="after")
     def _some_length_is_left(self) -> "CorpusParameters":
@@ -115,142 +111,140 @@ class CorpusParameters(Group):
 
 
 class TokenParameters(Group):
-    """How the corpus is cut into token blocks."""
+    """How the corpus is split into blocks of tokens."""
 
     block_size: Annotated[int | None, Field(ge=8)] = None
-    """Tokens in a block, at most the model's positions. Left out: chosen from the length of the documents."""
+    """Tokens per block, at most the model's maximum length. Default: chosen from the length of the documents."""
 
 
 class ModelParameters(Group):
     """Which model is the base model."""
 
     name: str = "scratch-tiny"
-    """The base model: a preset with random weights (scratch-tiny, scratch-125m, scratch-1.3b), a Hugging Face id
+    """A preset with random weights (scratch-tiny, scratch-125m, scratch-1.3b), a model id of the Hugging Face Hub
     (EleutherAI/gpt-neo-125m), a local folder, or a release (s3://bucket/prefix/name@latest, data/store/name@latest)."""
 
     type: str = "GPT-NEO"
-    """Happy Transformer's model type (GPT-NEO, GPT2, ...). The presets are GPT-Neo models."""
+    """Model type of Happy Transformer (GPT-NEO, GPT2, ...). The presets are GPT-Neo models."""
 
 
 class SampledModelParameters(ModelParameters):
     """Which model writes samples."""
 
     name: str = "latest"
-    """What training takes (preset, hub id, folder, release), or `latest`: the newest release at release.destination."""
+    """A preset, model id, folder or release, or `latest`: the newest release at release.destination."""
 
 
 class TrainingParameters(Group):
-    """How the base model is fine-tuned: the seed's table with its names and defaults, then Hugging Face's names."""
+    """How the base model is fine-tuned: the names of the seed's table, then Hugging Face's names."""
 
     learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
-    """How much the weights are adjusted per step. Left out: 5e-5 for a pretrained model, the recipe of the preset for
-    a model from scratch."""
+    """The initial learning rate for AdamW. Default: 5e-5 for a pretrained model, the preset's recipe for a model from
+    scratch."""
 
     num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
-    """How often the training data is iterated over."""
+    """Total number of training epochs."""
 
     max_steps: Annotated[int | None, Field(ge=1)] = None
-    """Optimizer steps to take, whatever num_train_epochs says. Left out: num_train_epochs decides."""
+    """Total number of optimizer steps; overrides num_train_epochs."""
 
     batch_size: Annotated[int | None, Field(ge=1)] = None
-    """Blocks that each process works on at once. Left out: 1 for a pretrained model, the recipe of the preset for a
-    model from scratch."""
+    """Blocks per batch and process. Default: 1 for a pretrained model, the preset's recipe for a model from scratch."""
 
     gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
-    """Batches whose gradients make one optimizer step: a larger batch in the memory of a smaller one."""
+    """Number of batches to accumulate gradients for, before an optimizer step."""
 
     gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, about a third slower."""
+    """Recompute activations in the backward pass to save memory; about a third slower."""
 
     lr_scheduler_type: LearningRateSchedule | None = None
-    """How the learning rate changes over the run. Left out: linear for a pretrained model, cosine from scratch."""
+    """Learning rate schedule. Default: linear for a pretrained model, cosine for a model from scratch."""
 
     warmup_ratio: Annotated[float | None, Field(ge=0, lt=1)] = None
-    """Share of the steps in which the learning rate rises from 0. Left out: 0 for a pretrained model, 0.1 from
+    """Fraction of the steps used for a linear warmup from 0. Default: 0 for a pretrained model, 0.1 for a model from
     scratch."""
 
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Regularisation that keeps weights from growing too large."""
+    """Weight decay for AdamW."""
 
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """The beta1 parameter of AdamW."""
+    """The beta1 hyperparameter for AdamW."""
 
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """The beta2 parameter of AdamW."""
+    """The beta2 hyperparameter for AdamW."""
 
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    """The epsilon parameter of AdamW."""
+    """The epsilon hyperparameter for AdamW."""
 
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients are scaled down to this norm, which prevents exploding gradients."""
+    """Maximum gradient norm, for gradient clipping."""
 
     save_preprocessed_data: bool = False
-    """Also write the token blocks as one JSON file in the format of Happy Transformer 2.x."""
+    """Save the token blocks as one JSON file in the format of Happy Transformer 2.x."""
 
     save_preprocessed_data_path: str = ""
-    """Where to write that file, for example preprocessed-data.json."""
+    """Path of the file to save, for example preprocessed-data.json."""
 
     load_preprocessed_data: bool = False
-    """Train from such a file instead of tokenizing the corpus."""
+    """Train on such a file instead of tokenizing the corpus."""
 
     load_preprocessed_data_path: str = ""
-    """The file to train from."""
+    """Path of the file to load."""
 
     preprocessing_processes: Annotated[int, Field(ge=1)] = 1
-    """Processes that tokenize (1,000 documents or fewer take one)."""
+    """Number of processes that tokenize (one for up to 1,000 documents)."""
 
     fp16: bool = False
-    """Half precision training, which saves memory. Needs a CUDA GPU; GPT-Neo overflows in it, so prefer bf16."""
+    """Train in float16 mixed precision. Needs a CUDA GPU; GPT-Neo overflows in it, so prefer bf16."""
 
     bf16: bool | None = None
-    """Training in bfloat16, which is faster and overflows no sooner than full precision. Left out: wherever the
-    hardware has it, GPU or CPU."""
+    """Train in bfloat16 mixed precision, which is faster and has the range of float32. Default: on where the hardware
+    (GPU or CPU) supports it."""
 
     torch_compile: bool = False
-    """Compile the model first: minutes at the start (and a C++ compiler), faster steps afterwards."""
+    """Compile the model with torch.compile: needs a C++ compiler and minutes at the start, then steps are faster."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    """Seed of the random weights of a model from scratch, of the order of the blocks and of dropout."""
+    """Random seed for the weights of a model from scratch, the order of the blocks and dropout."""
 
     eval_steps: Annotated[int | None, Field(ge=1)] = None
-    """Steps between two measurements of the held-out loss; the first is before any step, the last after the last.
-    Left out: ten in a run."""
+    """Number of steps between two evaluations of the held-out loss; it is also evaluated before the first step and
+    after the last. Default: ten evaluations per run."""
 
     save_steps: Annotated[int | None, Field(ge=1)] = None
-    """Steps between two checkpoints: the most that an interrupted training loses. Left out: as eval_steps, but 500 at
-    most."""
+    """Number of steps between two checkpoints. Default: eval_steps, at most 500."""
 
     save_total_limit: Annotated[int, Field(ge=1)] = 2
-    """Checkpoints to keep while training; none are kept after it."""
+    """Maximum number of checkpoints during training; they are deleted when it ends."""
 
     share_checkpoints: bool = False
-    """Also copy each checkpoint to release.destination, so that another machine can go on."""
+    """Copy each checkpoint to release.destination, so that another machine can resume."""
 
     load_best_model_at_end: bool = False
-    """Keep the weights with the lowest held-out loss instead of the last ones."""
+    """Load the weights with the lowest held-out loss at the end of training."""
 
     early_stopping_patience: Annotated[int | None, Field(ge=1)] = None
-    """End when the held-out loss has not fallen for this many measurements. Left out: never."""
+    """Stop when the held-out loss has not improved for this many evaluations. Default: off."""
 
     lora_rank: Annotated[int | None, Field(ge=1)] = None
-    """Train low-rank adapters of this rank instead of all weights (LoRA, by the library peft): far less memory. They
-    are merged into the model when it is saved. Left out: all weights are trained."""
+    """Train LoRA adapters of this rank instead of all weights, to save memory. They are merged into the model when it
+    is saved. Default: off."""
 
     lora_alpha: Annotated[float | None, Field(gt=0)] = None
-    """Adapters act with weight lora_alpha / lora_rank. Left out: twice lora_rank."""
+    """LoRA scaling: adapters are multiplied by lora_alpha / lora_rank. Default: twice lora_rank."""
 
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout before the adapters."""
+    """Dropout probability of the LoRA layers."""
 
     lora_target_modules: tuple[str, ...] | None = None
-    """Names of the layers that get adapters. Left out: all projections of attention and MLP of GPT-Neo and GPT-2."""
+    """Names of the modules that get adapters. Default: all attention and MLP projections of GPT-Neo and GPT-2."""
 
     num_processes: Annotated[int | None, Field(ge=1)] = None
-    """Processes that train together, launched by torchrun; each takes batch_size blocks. Left out: one for each GPU,
-    or one."""
+    """Number of training processes, launched by torchrun; each has batches of batch_size. Default: one per GPU, or
+    one."""
 
     fsdp: bool = False
-    """Shard weights, gradients and optimizer over the processes, for a model that does not fit into one."""
+    """Shard parameters, gradients and optimizer states over the processes (Fully Sharded Data Parallel)."""
 
     @field_validator("lora_target_modules", mode="before")
     @classmethod
@@ -269,60 +263,57 @@ class TrainingParameters(Group):
 
     @model_validator(mode="after")
     def _a_file_to_save_or_load_has_a_path(self) -> "TrainingParameters":
-        for verb in ("save", "load"):
-            wanted = getattr(self, f"{verb}_preprocessed_data")
-            path = getattr(self, f"{verb}_preprocessed_data_path")
-            if wanted and not path:
-                raise ValueError(
-                    f"{verb}_preprocessed_data is on, but {verb}_preprocessed_data_path is empty: name a file"
-                )
+        if self.save_preprocessed_data and not self.save_preprocessed_data_path:
+            raise ValueError("save_preprocessed_data is on, but save_preprocessed_data_path is empty: name a file")
+        if self.load_preprocessed_data and not self.load_preprocessed_data_path:
+            raise ValueError("load_preprocessed_data is on, but load_preprocessed_data_path is empty: name a file")
         return self
 
 
 class SamplingParameters(Group):
-    """What the model is asked to write, before and after; Happy Transformer's names."""
+    """How the model writes samples, before and after training; Happy Transformer's names."""
 
     prompts: tuple[str, ...] = ("To make a cheese sandwich ", "you can", "anyone can build a basic cheese sandwich")
-    """Prompts that the samples go on from."""
+    """Prompts for the model to continue."""
 
     held_out_prompts: Annotated[int, Field(ge=0, le=1000)] = 2
-    """In a run: so many prompts more, each the beginning of a held-out document."""
+    """In a run: number of further prompts, each the beginning of a held-out document."""
 
     num_samples: Annotated[int, Field(ge=1)] = 3
-    """Samples for each prompt."""
+    """Number of samples per prompt."""
 
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the sampling; sample i of prompt p has the same random numbers before and after training."""
+    """Random seed; sample i of prompt p has the same random numbers before and after training."""
 
     min_length: Annotated[int, Field(ge=0)] = 1
-    """Fewest tokens to write: the model cannot end before."""
+    """Minimum number of tokens to generate, without the prompt."""
 
     max_length: Annotated[int, Field(ge=1)] = 50
-    """Most tokens to write, the prompt not counted."""
+    """Maximum number of tokens to generate, without the prompt."""
 
     do_sample: bool = True
-    """Draw each token at random; off: always take the likeliest."""
+    """Use sampling; off: greedy decoding."""
 
     early_stopping: bool = False
-    """With num_beams > 1: stop when enough beams have ended."""
+    """With num_beams > 1: stop as soon as there are num_beams complete candidates."""
 
     num_beams: Annotated[int, Field(ge=1)] = 1
-    """Beams of a beam search; 1 is none."""
+    """Number of beams for beam search; 1 means no beam search."""
 
     temperature: Annotated[float, Field(gt=0)] = 0.8
-    """Below 1 the likely tokens get likelier, above 1 the draw gets more even."""
+    """Scales the next token probabilities: below 1 likely tokens become likelier, above 1 the distribution flatter."""
 
     top_k: Annotated[int, Field(ge=0)] = 5
-    """Draw from the k likeliest tokens only (0: from all)."""
+    """Number of highest probability tokens to sample from (0: all)."""
 
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Draw from the likeliest tokens that together have this probability."""
+    """Sample from the smallest set of most probable tokens whose probabilities add up to top_p or more."""
 
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
-    """No run of this many tokens occurs twice (0: no such limit)."""
+    """N-grams of this size can occur only once (0: off)."""
 
     bad_words: tuple[str, ...] = ()
-    """Words, or parts of words, that are never written."""
+    """Words, or parts of words, that are never generated."""
 
     @field_validator("prompts", "bad_words", mode="before")
     @classmethod
@@ -342,39 +333,39 @@ class ReleaseParameters(Group):
     """Where the release goes and what it is called."""
 
     destination: str = "data/store"
-    """A folder (served over S3 by an embedded server while the run lasts), or s3://bucket/prefix. data/... lies in the
-    data folder."""
+    """A folder (served over S3 by an embedded server during the run), or s3://bucket/prefix. data/... is in the data
+    folder."""
 
     name: Annotated[str, Field(pattern=_RELEASE_NAME.pattern, max_length=100)] = "spinneret"
     """Name of the release: letters, digits and . _ + = -"""
 
     gate: Literal["on", "off"] = "on"
-    """When the alias `champion` moves to the new version (`latest` always does). on: where its held-out loss is lower
-    than the champion's (the base model's, where there is none) by more than noise, and the limits below hold."""
+    """on: the alias `champion` moves to the new version only if its held-out loss is lower than the champion's (without
+    one: the base model's) by more than noise and the limits below hold. off: it always moves, as `latest` does."""
 
     max_loss: Annotated[float | None, Field(gt=0)] = None
-    """Limit of the gate: highest held-out loss in nats a token."""
+    """Limit of the gate: maximum held-out loss, in nats per token."""
 
     min_valid: Annotated[float | None, Field(ge=0, le=1)] = None
-    """Limit of the gate: lowest share of samples that are sentences of the templates."""
+    """Limit of the gate: minimum fraction of samples that are sentences of the templates."""
 
     max_copied: Annotated[float | None, Field(ge=0, le=1)] = None
-    """Limit of the gate: highest share of samples that are training documents, or, for own text, of their runs of four
-    words that stand in the training set."""
+    """Limit of the gate: maximum fraction of samples that are training documents or, for text files, of their 4-grams
+    of words that occur in the training set."""
 
     max_repetition: Annotated[float | None, Field(ge=0, le=1)] = None
-    """Limit of the gate: highest share of runs of four words that a sample repeats, on average."""
+    """Limit of the gate: maximum fraction of 4-grams of words that a sample repeats, on average."""
 
     @field_validator("name")
     @classmethod
     def _name_is_one_segment(cls, value: str) -> str:
         if not _RELEASE_NAME.fullmatch(value):
-            raise ValueError(f"{value!r} is no release name: use letters, digits and . _ + = - only")
+            raise ValueError(f"{value!r} is not a valid release name: use letters, digits and . _ + = - only")
         return value
 
 
 class RunParameters(Group):
-    """What a whole run is told."""
+    """All parameters of a run."""
 
     corpus: CorpusParameters = CorpusParameters()
     tokens: TokenParameters = TokenParameters()

@@ -1,7 +1,7 @@
-"""Where things are: read once from the environment (`SPINNERET_DATA`), never a parameter of a run.
+"""Settings from the environment (`SPINNERET_DATA`): paths, which are not parameters of a run.
 
-The object store's endpoint and credentials are boto3's own environment (`AWS_ENDPOINT_URL_S3`, ...), the hub's are
-Hugging Face's own (`HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`), the server's are Prefect's own.
+The object store, the Hugging Face Hub and the Prefect server are configured by the variables of boto3
+(`AWS_ENDPOINT_URL_S3`, ...), Hugging Face (`HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`) and Prefect.
 """
 
 from functools import cache
@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The checkout: data/templates and pyproject.toml lie here."""
+"""The checkout, with data/templates and pyproject.toml."""
 
 
 class Settings(BaseSettings):
@@ -19,10 +19,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SPINNERET_", frozen=True)
 
     data: Path = ROOT / "data"
-    """Folder that holds everything a run makes (`SPINNERET_DATA`)."""
+    """Folder for everything that runs make (`SPINNERET_DATA`)."""
 
     commit: str = ""
-    """The commit of the code where that is no checkout, as in a container (`SPINNERET_COMMIT`)."""
+    """The commit of the code where there is no checkout, as in a container (`SPINNERET_COMMIT`)."""
 
 
 @cache
@@ -33,7 +33,7 @@ def settings() -> Settings:
 
 
 def find_file(path: str) -> Path:
-    """A path that a user gave: relative to the current folder, or else to the checkout (absent: as given)."""
+    """A path of the user: relative to the current folder, or else to the checkout; unchanged where there is no file."""
     given = Path(path).expanduser()
     if given.exists() or given.is_absolute():
         return given

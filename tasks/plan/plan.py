@@ -1,8 +1,6 @@
-"""Plan: what a training will take and whether it makes sense, before anything is spent.
+"""The plan of a training: its steps, memory and time, before it is started.
 
-What comes in: the parameters of a run, and the stages that come before training, which are made. What it leaves: a
-`Plan` (steps, memory, seconds, warnings), as a table or as JSON. A few steps are really taken to time them; no weights,
-checkpoint, sample or release is left. Command: `python flows/train.py --plan`.
+A few optimizer steps are taken to time them; no weights, checkpoint, sample or release is left.
 """
 
 import os
@@ -17,7 +15,7 @@ from tasks.stage.references import Corpus, ModelReference, Report, TokenBlocks
 from tasks.training.job import Job
 
 USABLE = 0.9
-"""Share of the free memory that a training may take: the arithmetic is no better, and others want some too."""
+"""Fraction of the free memory that a training may take: the estimate is not exact, and other processes need some."""
 
 
 class Figures(BaseModel):
@@ -27,13 +25,13 @@ class Figures(BaseModel):
 
 
 class Steps(Figures):
-    """How the training data is worked through."""
+    """How the training iterates over its data."""
 
     total: int
     per_epoch: int
     warmup: int
     epochs: float
-    """As they come out, also where max_steps decides."""
+    """Also where max_steps is given."""
     batch_size: int
     accumulation: int
     processes: int
@@ -42,7 +40,7 @@ class Steps(Figures):
 
 
 class Size(Figures):
-    """The model, in weights."""
+    """Number of parameters of the model."""
 
     parameters: int
     trained: int
@@ -65,18 +63,18 @@ class Memory(Figures):
 
 
 class Time(Figures):
-    """Seconds; the estimate is for training and measuring, not for loading, sampling and publishing."""
+    """Seconds; the estimate is for training and evaluation, not for loading, sampling and publishing."""
 
     first_step: float
     step: float
     timed_steps: int
     estimate: float
     load: float
-    """Processes that wanted a core before the first step; more than there are cores make the estimate too long."""
+    """The machine's load average before the first step; with more than its cores the estimate is too long."""
 
 
 class Plan(Figures):
-    """All that is known of a training before it starts."""
+    """All that is known about a training before it starts."""
 
     corpus: Corpus
     tokens: TokenBlocks
@@ -90,14 +88,14 @@ class Plan(Figures):
     no_time: str | None
     """Why there is no estimate."""
     floor: float | None
-    """Lowest held-out loss, in nats a token, where it is known exactly."""
+    """Lowest held-out loss, in nats per token, where it is known exactly."""
     warnings: tuple[str, ...] = ()
 
 
 def make_plan(
     corpus: Corpus, base: ModelReference, tokens: TokenBlocks, report: Report, training: TrainingParameters
 ) -> Plan:
-    """Count, compare and time; InputError where the device or the model cannot do what is asked for."""
+    """Count, compare and time; raises InputError where the device or the model does not support the parameters."""
     from tasks.modeling.devices import check_device, choose_precision, world_size
     from tasks.modeling.footprint import device_memory, measure_model
 
@@ -141,7 +139,7 @@ def _steps(job: Job) -> Steps:
 
 
 def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParameters) -> Memory:
-    """On GPUs each process has its own; on a CPU all share the machine's."""
+    """On GPUs each process has its own memory; on a CPU all share the machine's."""
     from tasks.modeling.devices import choose_precision, local_world_size, memory_advice
     from tasks.modeling.footprint import device_memory, footprint
 
@@ -150,11 +148,20 @@ def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParamete
     shape = {"batch_size": steps.batch_size, "block_size": block_size}
     one = footprint(size, training, choose_precision(training), **shape, processes=steps.processes, gpu=gpu)
     sharing = 1 if gpu else local_world_size(training)
-    parts = {name: getattr(one, name) * sharing for name in one.__dataclass_fields__}
     needed = one.total * sharing
     fits = needed <= device.free * USABLE
-    change = None if fits else memory_advice(training, **shape) + "."
-    return Memory(**parts, needed=needed, free=device.free, total=device.total, fits=fits, change=change)
+    return Memory(
+        weights=one.weights * sharing,
+        gradients=one.gradients * sharing,
+        optimizer=one.optimizer * sharing,
+        activations=one.activations * sharing,
+        spare=one.spare * sharing,
+        needed=needed,
+        free=device.free,
+        total=device.total,
+        fits=fits,
+        change=None if fits else memory_advice(training, **shape) + ".",
+    )
 
 
 def _time(job: Job, steps: Steps) -> tuple[Time | None, str | None]:
@@ -171,7 +178,8 @@ def _time(job: Job, steps: Steps) -> tuple[Time | None, str | None]:
     except InputError as error:
         return None, str(error).rstrip(".")
     every = eval_every(job.training.eval_steps, steps.total)
-    measurements = 2 + -(-steps.total // every)  # before the first step and, once more, at the very end
-    whole = timing.estimate(steps.total, measurements * job.tokens.eval_blocks)
-    first, step, timed = timing.first_step, timing.step, timing.timed
-    return Time(first_step=first, step=step, timed_steps=timed, estimate=whole, load=load), None
+    evaluations = 2 + -(-steps.total // every)  # before the first step, and again after the last
+    whole = timing.estimate(steps.total, evaluations * job.tokens.eval_blocks)
+    return Time(
+        first_step=timing.first_step, step=timing.step, timed_steps=timing.timed, estimate=whole, load=load
+    ), None

@@ -1,8 +1,4 @@
-"""Warnings of a plan: what in a training makes no sense, each in one sentence that says what to change.
-
-What comes in: a plan without warnings, its report, and the parameters of training and sampling. What it leaves:
-sentences; a warning stops nothing.
-"""
+"""Warnings of a plan: parameters that make no sense, each in one sentence that says what to change."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -16,13 +12,13 @@ from tasks.stage.references import Corpus
 FEW_STEPS = 50
 FEW_HELD_OUT_TOKENS = 1_000
 LARGE_RATE, LARGE_ADAPTER_RATE = 1e-3, 1e-2
-"""Learning rates from which pretrained weights are overwritten rather than tuned; adapters take ten times more."""
+"""Learning rates from which pretrained weights are destroyed rather than tuned; adapters take ten times more."""
 SMALL_SHARE = 0.25
-"""A learning rate of this share of the preset's recipe, or less, leaves random weights nearly where they are."""
+"""A learning rate of this fraction of the preset's recipe, or less, hardly changes random weights."""
 REPEATED_EPOCHS = 16
 """The tiny model was seen to generalise after 14.5 epochs of 2,000 of the 48,600 sentences of the seed's template."""
-ROOM = 10
-"""Weights for each token of the corpus from which a model has room to learn it by heart."""
+MEMORIZING_PARAMETERS = 10
+"""Trained parameters per training token from which a model can memorise the corpus."""
 
 
 def with_warnings(plan: Plan, training: TrainingParameters, sampling: SamplingParameters, distinct: int | None) -> Plan:
@@ -31,13 +27,13 @@ def with_warnings(plan: Plan, training: TrainingParameters, sampling: SamplingPa
 
 
 def warn(plan: Plan, training: TrainingParameters, sampling: SamplingParameters, distinct: int | None) -> list[str]:
-    """All warnings; `distinct` is how many variants the templates have, None for own text or where it is not known."""
+    """All warnings; `distinct` is the number of variants of the templates, None for text files or if not known."""
     checks: tuple[Callable[[], Iterator[str]], ...] = (
         lambda: _memory(plan),
         lambda: _steps(plan),
         lambda: _learning_rate(plan, training),
         lambda: _held_out(plan),
-        lambda: _by_heart(plan, distinct),
+        lambda: _memorization(plan, distinct),
         lambda: _prompts(plan.corpus, sampling.prompts, templates=distinct is not None),
     )
     return [warning for check in checks for warning in check()]
@@ -55,7 +51,7 @@ def _steps(plan: Plan) -> Iterator[str]:
         yield few_blocks
     if steps.total < FEW_STEPS:
         yield (
-            f"the training has only {steps.total:,} optimizer steps ({steps.per_epoch:,} an epoch): add documents, "
+            f"the training has only {steps.total:,} optimizer steps ({steps.per_epoch:,} per epoch): add documents, "
             "raise --training.num-train-epochs, or lower --training.batch-size, "
             "--training.gradient-accumulation-steps or --tokens.block-size"
         )
@@ -101,32 +97,31 @@ def _held_out(plan: Plan) -> Iterator[str]:
         )
 
 
-def _by_heart(plan: Plan, distinct: int | None) -> Iterator[str]:
-    """Whether the model has the chance to learn the corpus by heart instead of the template.
+def _memorization(plan: Plan, distinct: int | None) -> Iterator[str]:
+    """Whether the model can memorise the corpus instead of learning the template.
 
-    A model that knows the template and no more needs ln D nats for each of its D equally likely variants; one that has
-    learned the N training documents by heart needs ln N for each of those, and more for all others. So a training loss
-    between ln N and ln D is memory, and the held-out loss pays for it. Whether a training gets there is not known
-    beforehand. The criterion asks for what it cannot do without: at most half of the variants, a model with room for
-    them (10 weights a token), and more epochs than those after which a model was still seen to generalise. It is a hint
-    to look at the held-out loss, no proof.
+    A model that knows only the template needs ln D nats for each of its D equally likely variants; one that has
+    memorised the N training documents needs ln N for each of those, and more for all others. So a training loss
+    between ln N and ln D is memorization, and the held-out loss rises. Whether a training gets there is not known in
+    advance. The warning requires what memorization requires: at most half of the variants, a model that is large enough
+    (10 parameters per token), and more epochs than those after which a model was still seen to generalise.
     """
     documents, epochs = plan.corpus.train_documents, plan.steps.epochs
     if distinct is None or 2 * documents > distinct or epochs <= REPEATED_EPOCHS:
         return
-    if plan.size.trained < ROOM * plan.tokens.train_tokens:
+    if plan.size.trained < MEMORIZING_PARAMETERS * plan.tokens.train_tokens:
         return
     yield (
-        f"the model sees {documents:,} of the template's {distinct:,} variants {epochs:,.1f} times and has room to "
-        f"learn them by heart: a training loss below {log(distinct):.2f} nats a document (towards {log(documents):.2f})"
-        " would be memory; draw more documents (--corpus.num-documents), take fewer epochs, or keep the weights with "
-        "the lowest held-out loss (--training.load-best-model-at-end)"
+        f"the model sees {documents:,} of the template's {distinct:,} variants {epochs:,.1f} times and is large "
+        f"enough to memorise them: a training loss below {log(distinct):.2f} nats per document (towards "
+        f"{log(documents):.2f}) would be memorization; draw more documents (--corpus.num-documents), take fewer "
+        "epochs, or keep the weights with the lowest held-out loss (--training.load-best-model-at-end)"
     )
 
 
 def _prompts(corpus: Corpus, prompts: tuple[str, ...], *, templates: bool) -> Iterator[str]:
-    """Prompts that end in a space, and those that no sentence of the templates was seen to begin with."""
-    unknown = _no_beginning(_documents(corpus), prompts) if templates else set()
+    """Prompts that end in white space, and those that no document begins with."""
+    unknown = _beginning_no_document(_documents(corpus), prompts) if templates else set()
     for prompt in prompts:
         if prompt != prompt.rstrip():
             yield (
@@ -136,7 +131,7 @@ def _prompts(corpus: Corpus, prompts: tuple[str, ...], *, templates: bool) -> It
         if prompt.rstrip() in unknown:
             yield (
                 f"none of the {corpus.documents:,} documents begins with the prompt {prompt.rstrip()!r}: what the "
-                "model goes on with will be less like them"
+                "model continues with will be less like them"
             )
 
 
@@ -144,7 +139,7 @@ def _documents(corpus: Corpus) -> Iterator[str]:
     return chain.from_iterable(read_jsonl_documents(corpus.folder / f"{split}.jsonl") for split in ("train", "eval"))
 
 
-def _no_beginning(documents: Iterable[str], prompts: Iterable[str]) -> set[str]:
+def _beginning_no_document(documents: Iterable[str], prompts: Iterable[str]) -> set[str]:
     """Those of the prompts, without white space at their end, that no document begins with."""
     left = {prompt.rstrip() for prompt in prompts}
     for document in documents:

@@ -1,9 +1,8 @@
-"""Stage folders: `data/<stage>/<key>/`, whole or not there at all.
+"""Folders and files that are written whole or not at all; any module may import this one.
 
-What comes in: a function that fills a folder. What it leaves: the filled folder with a `manifest.json` that names every
-file with its size and sha256, and may tell how many seconds the filling took. The folder is filled under a `.partial`
-name, the manifest is written last and one rename puts it in place, so whoever finds a folder with a manifest finds
-everything. A folder is checked against its manifest before it is used: what is damaged counts as absent.
+A folder is filled under a `.partial` name, its `manifest.json` (the size and sha256 of every file, and perhaps the
+seconds that it took) is written last, and one rename completes it. A folder is checked against its manifest before it
+is used: a damaged one counts as absent.
 """
 
 import contextlib
@@ -28,7 +27,7 @@ from tasks.errors import InputError
 MANIFEST = "manifest.json"
 
 Facts = Mapping[str, Any]
-"""What a stage says of its folder (counts, losses): plain JSON values."""
+"""What a stage records about its folder (counts, losses): plain JSON values."""
 
 
 def digest(*values: object) -> str:
@@ -80,7 +79,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def read_timing(folder: Path) -> float:
-    """Seconds that the filling of a whole folder took, which was made with `timed`."""
+    """Seconds that it took to fill a folder that was made with `timed`."""
     return float(json.loads((folder / MANIFEST).read_bytes())["seconds"])
 
 
@@ -89,8 +88,8 @@ def make_folder(
 ) -> dict[str, Any]:
     """Fill `folder` whole or not at all and return its manifest; `fill` gets the partial folder and returns facts.
 
-    A damaged folder of that name is replaced; when another process or thread was quicker, its folder stays and is used.
-    `timed`: the manifest tells how many seconds the filling took; without, it depends on the content alone.
+    A damaged folder of that name is replaced; when another process or thread was quicker, its folder is kept and used.
+    `timed`: the manifest has the seconds that it took; otherwise it depends on the content alone.
     `durable`: everything is on the disk before the rename, so that it is whole or absent after a power cut too.
     Raises InputError when the disk is full; whatever is raised, the partial folder is removed.
     """
@@ -147,7 +146,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def make_place(folder: Path) -> None:
-    """Make a folder in the data folder, and those above it; InputError where that cannot be done."""
+    """Make a folder and its parents; raises InputError where that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -162,7 +161,7 @@ def make_place(folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder or a file in one step: killed at any moment, it is whole or absent. Harmless where nothing is.
+    """Remove a folder or a file, if there is one, in one step: after a kill -9 it is whole or absent.
 
     A kill -9 leaves a partial folder, which `remove_leftovers` removes.
     """
@@ -173,7 +172,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def remove_older(folder: Path, than: datetime) -> bool:
-    """Remove a whole folder that was made before `than`; whether there was one."""
+    """Remove a folder that was made before `than`; returns whether there was one."""
     try:
         made = (folder / MANIFEST).stat().st_mtime
     except FileNotFoundError:
@@ -185,7 +184,7 @@ def remove_older(folder: Path, than: datetime) -> bool:
 
 
 def remove_leftovers(parent: Path, name: str) -> None:
-    """Remove partial folders of `name` (a glob pattern) that nobody fills any more: kill -9 leaves them."""
+    """Remove partial folders of `name` (a glob pattern) whose process has ended: kill -9 leaves them."""
     for leftover in parent.glob(f"{name}.partial-*"):
         with contextlib.suppress(OSError):
             lock = os.open(leftover, os.O_RDONLY)
@@ -210,9 +209,9 @@ def _open_new(partial: Path, path: Path) -> BinaryIO:
 
 @contextmanager
 def _partial_folder(folder: Path) -> Iterator[Path]:
-    """A new folder, locked while the block runs: a partial folder without a lock is that of a process that ended.
+    """A new folder, locked while the block runs: a partial folder without a lock belongs to a process that ended.
 
-    A lock and not a process id, since two containers that share a data folder may have the same ids.
+    It is a lock and not a process id, since two containers that share a data folder may have the same ids.
     """
     while True:
         partial = folder.with_name(f"{folder.name}.partial-{secrets.token_hex(4)}")
@@ -252,7 +251,7 @@ def _renamed(partial: Path, folder: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder with all that is in it, a file or a link; harmless where there is nothing."""
+    """Remove a folder with its contents, a file or a link, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -260,7 +259,7 @@ def _remove(path: Path) -> None:
 
 
 def _flush(*paths: Path) -> None:
-    """Wait until files and folders are on the disk, whatever becomes of the power."""
+    """Wait until files and folders are on the disk."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         try:

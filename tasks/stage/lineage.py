@@ -1,7 +1,4 @@
-"""Lineage: all that a release is made of, and what came of it.
-
-What comes in: references. What it leaves: them together, as they travel between tasks.
-"""
+"""The lineage of a release: references to all that it was made of, as they travel between tasks."""
 
 from typing import Literal
 
@@ -12,7 +9,7 @@ from tasks.units import count, size
 
 
 class Contender(BaseModel):
-    """A model that is compared with others, what it wrote, and its held-out losses."""
+    """A model that is compared with others, its samples and its held-out losses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,7 +20,7 @@ class Contender(BaseModel):
 
 
 class Lineage(BaseModel):
-    """All that a release is made of, from the corpus to the samples."""
+    """All that a release was made of, from the corpus to the samples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,13 +45,13 @@ class Lineage(BaseModel):
 
 
 class Release(BaseModel):
-    """What lies in the object store: an immutable version, and the alias that names it."""
+    """A published version in the object store, and the aliases that point to it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     destination: str
-    """As the parameters had it."""
+    """As in the parameters."""
     version: str
     uri: str
     files: int
@@ -62,14 +59,14 @@ class Release(BaseModel):
     uploaded_files: int
     uploaded_bytes: int
     copied_files: int
-    """Large files that the version before holds too: copied inside the store, not sent."""
+    """Large files of the previous version that were copied inside the store, not uploaded again."""
     seconds: float
     """From opening the store until the alias was moved."""
     champion: bool
-    """Whether the alias `champion` names it."""
+    """Whether the alias `champion` points to it."""
 
     def describe(self) -> str:
-        """Where it lies and what was sent."""
+        """Its URI and what was uploaded."""
         return f"{self.uri} ({count(self.files, 'file')}, {self.bytes:,} bytes; {self._sent()})"
 
     def _sent(self) -> str:

@@ -1,8 +1,7 @@
-"""References: what lies in `data/`, as a key, a digest and counts; the data itself never travels between tasks.
+"""References to the folders `data/<stage>/<key>/`, as a key, a digest and counts: tasks pass these and not the data.
 
-What comes in: a key (sha256 of the inputs' digests, the parameters that change the output, the stage's version). What
-it leaves: a small frozen model that any process turns back into the folder `data/<stage>/<key>/`. No path is stored, so
-a reference holds on every machine that has the folder.
+A key is the sha256 of the inputs' digests, of the parameters that change the output and of the stage's version. No path
+is stored, so a reference is valid on every machine that has the folder.
 """
 
 import math
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.settings import settings
 from tasks.stage.folders import Facts, digest, make_folder, read_manifest
+from tasks.units import count
 
 
 class Reference(BaseModel):
@@ -29,17 +29,17 @@ class Reference(BaseModel):
 
     @property
     def folder(self) -> Path:
-        """Where it lies on this machine."""
+        """The folder on this machine."""
         return self.place(self.key)
 
     @classmethod
     def place(cls, key: str) -> Path:
-        """The folder of a key, whether it is there or not."""
+        """The folder of a key, whether it exists or not."""
         return settings().data / cls.stage / key
 
     @classmethod
     def find(cls, key: str) -> Self | None:
-        """The reference of a folder that is there and whole, or None."""
+        """The reference of a folder that is whole, or None."""
         manifest = read_manifest(cls.place(key))
         return None if manifest is None else cls._of(key, manifest)
 
@@ -79,7 +79,7 @@ class Corpus(Reference):
     train_documents: int
     eval_documents: int
     derivations: int | None
-    """Derivations of all templates together; None when own text is in the corpus."""
+    """Derivations of all templates together; None where the corpus has text files."""
 
     def describe(self) -> str:
         """Documents kept, dropped and split."""
@@ -138,17 +138,17 @@ class Report(Reference):
     stage = "report"
 
     floor: float | None
-    """The lowest loss that a model can have on the held-out documents, in nats a token; None where it is not known."""
+    """The lowest possible loss on the held-out documents, in nats per token; None where it is not known."""
     warnings: int
 
     def describe(self) -> str:
         """The floor, and how many warnings there are."""
-        floor = "no known loss floor" if self.floor is None else f"loss floor {self.floor:.3f} nats a token"
-        return f"{floor}, {self.warnings:,} {'warning' if self.warnings == 1 else 'warnings'}"
+        floor = "no known loss floor" if self.floor is None else f"loss floor {self.floor:.3f} nats per token"
+        return f"{floor}, {count(self.warnings, 'warning')}"
 
 
 class Weights(Reference):
-    """`model/` (the fine-tuned model and its tokenizer, as Hugging Face lays it out) and how it came about.
+    """`model/`: the fine-tuned model and its tokenizer, as Hugging Face lays it out.
 
     `history.json`: the losses; `environment.json`: the code and the libraries that made it.
     """
@@ -156,19 +156,19 @@ class Weights(Reference):
     stage = "weights"
 
     model_sha256: str
-    """Digest of the files in `model/`: equal weights have equal digests, whatever the timings."""
+    """Digest of the files in `model/`: equal weights have equal digests."""
     steps: int
     epochs: float
     loss_before: float
     loss_after: float
     nats_per_document: float | None
-    """Held-out loss after training of a whole document; None where the blocks do not show where documents end."""
+    """Held-out loss after training, per document; None where the blocks do not show where documents end."""
     best_step: int | None
-    """The step whose weights were kept; None where the last ones were."""
+    """The step whose weights were kept; None for the last one."""
     precision: str
     processes: int
     seconds: float
-    """Of training, since it began or went on."""
+    """Of training, since it began or resumed."""
 
     @property
     def perplexity(self) -> float:
@@ -178,10 +178,10 @@ class Weights(Reference):
     def describe(self) -> str:
         """Steps and the held-out loss before and after."""
         kept = "" if self.best_step is None else f", the best of which after step {self.best_step:,}"
-        document = "" if self.nats_per_document is None else f", {self.nats_per_document:.2f} nats a document"
+        document = "" if self.nats_per_document is None else f", {self.nats_per_document:.2f} nats per document"
         return (
             f"{self.steps:,} steps in {self.seconds:.0f} s ({self.precision}){kept}, held-out loss "
-            f"{self.loss_before:.3f} before, {self.loss_after:.3f} after (nats a token; perplexity "
+            f"{self.loss_before:.3f} before, {self.loss_after:.3f} after (nats per token; perplexity "
             f"{self.perplexity:.2f}{document})"
         )
 
@@ -193,10 +193,10 @@ class Samples(Reference):
 
     count: int
     valid: int | None
-    """Samples that are sentences of a template; None for own text."""
+    """Samples that are sentences of a template; None for text files."""
 
     def describe(self) -> str:
-        """How many, and how many are sentences of the template."""
+        """Number of samples, and of sentences of the template among them."""
         valid = "" if self.valid is None else f", {self.valid:,} of them sentences of the template"
         return f"{self.count:,} samples{valid}"
 
@@ -214,23 +214,22 @@ class HeldOut(Reference):
 
     @property
     def loss(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return self.nats / max(self.tokens, 1)
 
     @property
     def nats_per_document(self) -> float:
-        """Nats a document, its end included: comparable between tokenizers."""
+        """Nats per document, with its end: comparable between tokenizers."""
         return self.nats / max(self.documents, 1)
 
     def describe(self) -> str:
-        """The loss, a token and a document."""
-        return (
-            f"{self.loss:.3f} nats a token, {self.nats_per_document:.2f} a document, over {self.documents:,} documents"
-        )
+        """The loss per token and per document."""
+        losses = f"{self.loss:.3f} nats per token, {self.nats_per_document:.2f} per document"
+        return f"{losses}, over {self.documents:,} documents"
 
 
 class Comparison(Reference):
-    """`comparison.json`: what was measured of base model, challenger and champion, and the verdict of the gate."""
+    """`comparison.json`: the figures of base model, challenger and champion, and the verdict of the gate."""
 
     stage = "comparison"
 
@@ -239,7 +238,7 @@ class Comparison(Reference):
     """The base model, or the champion's version."""
 
     def describe(self) -> str:
-        """Who was compared; the verdict has lines of its own."""
+        """The opponent; the verdict has its own log lines."""
         opponent = self.opponent[:12] if len(self.opponent) == 64 else f"the {self.opponent}"
         return f"the challenger against {opponent}"
 
@@ -250,31 +249,31 @@ class Package(Reference):
     stage = "release"
 
     def describe(self) -> str:
-        """Nothing to count."""
+        """What the folder has; there is nothing to count."""
         return "model, tokenizer, samples, history, parameters and model card"
 
 
 class ModelReference(BaseModel):
-    """A model that can be loaded: a hub id at a commit, or a folder; `sha256` stands for its content."""
+    """A model that can be loaded: a model id at a commit of the Hugging Face Hub, or a folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    """What was asked for: preset, hub id, folder or release."""
+    """The preset, model id, folder or release, as in the parameters."""
     type: str
     """Happy Transformer's model type."""
     sha256: str
-    """Digest of the folder's files, or the commit of a hub id: equal models have equal digests."""
+    """Digest of the folder's files, or the commit of a model id: equal models have equal digests."""
     path: str | None = None
-    """Folder, relative to the data folder where it lies inside; None for a hub id."""
+    """The folder, relative to the data folder if it is inside of it; None for a model id."""
     revision: str | None = None
-    """Commit of a hub id."""
+    """The commit of a model id."""
     preset: str | None = None
     """The preset, for a model with random weights."""
 
     @classmethod
     def in_folder(cls, folder: Path, **fields: str | None) -> Self:
-        """The reference of a model folder, portable where it lies in the data folder."""
+        """The reference of a model folder; if it is in the data folder, it is valid on any machine."""
         inside = folder.is_relative_to(settings().data)
         path = folder.relative_to(settings().data) if inside else folder.resolve()
         return cls(path=str(path), **fields)  # type: ignore[arg-type]
@@ -286,5 +285,5 @@ class ModelReference(BaseModel):
 
     @property
     def load_from(self) -> str:
-        """What `from_pretrained` takes: the folder on this machine, or the hub id."""
+        """What `from_pretrained` takes: the folder on this machine, or the model id."""
         return self.name if self.path is None else str(settings().data / self.path)

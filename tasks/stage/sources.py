@@ -1,11 +1,9 @@
-"""Sources: the files that a corpus is made of, on this machine or in an object store.
+"""Source files of a corpus, on this machine or in an object store.
 
-What comes in: a path, or `s3://bucket/folder/file.txt`. What it leaves: a file on this machine. An object is fetched to
-`data/sources/<key>/` once for each state that its store tells (ETag and size): as long as that is the same it is not
-fetched again, and whether its content has changed is decided by its bytes.
+An object is fetched to `data/sources/<key>/`, and again when its ETag or size have changed. The corpus's key depends on
+the bytes alone.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def find_source(given: str) -> Path:
-    """The file on this machine, fetched before where it lies in an object store.
+    """The path of a source on this machine; an object (`s3://bucket/folder/file.txt`) is fetched.
 
     Raises:
-        InputError: there is no such object, the store refuses, or the disk is full. A path may name no file.
+        InputError: there is no such object, the store refuses, or the disk is full. A path is not checked.
         UnavailableError: the store does not answer.
     """
     if not given.startswith("s3://"):
@@ -34,25 +32,25 @@ def find_source(given: str) -> Path:
         folder = settings().data / "sources" / digest("source", given, state.etag, state.size)
         if read_manifest(folder) is None:
             print(f"source: {given} is fetched ({size(state.size)})")
-            make_folder(folder, partial(_fill, source, state))
+            make_folder(folder, lambda partial: _fetch(source, state, partial))
     return folder / _file_name(given)
 
 
-def _fill(source: "RemoteObject", state: "ObjectState", folder: Path) -> Facts:
+def _fetch(source: "RemoteObject", state: "ObjectState", folder: Path) -> Facts:
     done = 0
     with transfer_bar(f"fetching {source}") as bar:
 
-        def show(more: int) -> None:
+        def on_progress(more: int) -> None:
             nonlocal done
             done += more
             bar(done, state.size)
 
-        source.download(folder / _file_name(str(source)), state, show)
+        source.download(folder / _file_name(str(source)), state, on_progress)
     return {}
 
 
 def _file_name(uri: str) -> str:
-    """The last part of a key; it becomes the name of a file, so it may not be everything that a key may be."""
+    """The last part of an object's key, checked, since it becomes the name of a file."""
     from tasks.storage.names import check_segment
 
     return check_segment(uri.rpartition("/")[2], uri)

@@ -26,6 +26,7 @@ from tasks.settings import ROOT, settings
 from tasks.stage.contents import read_comparison, read_history, read_prompts, read_report, read_samples
 from tasks.stage.folders import read_manifest
 from tasks.stage.references import ModelReference
+from tasks.units import number
 from tests.factories import prefect_records
 from tests.factories.prefect_records import run_of
 from tests.factories.train_runs import TEMPLATE, Run, at, run_train
@@ -84,7 +85,7 @@ def test_a_release_states_its_figures_and_what_it_was_made_with(again: Run) -> N
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert facts["git_commit"] == (commit.stdout.strip() or None)
     card = (fetch_release(latest(release_of(again))).folder / "README.md").read_text()
-    assert f"{weights.loss_after:.4f} nats per token" in card
+    assert f"{number(weights.loss_after)} nats per token" in card
     assert str(facts["git_commit"]) in card
 
 

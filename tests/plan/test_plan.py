@@ -121,7 +121,7 @@ def test_a_training_that_makes_sense_is_not_warned_of(plan: Callable[..., Plan])
     [
         (
             {"tokens": {"train_blocks": 1, "block_size": 2048}},
-            "only 1 row of 2,048 tokens .* 1 optimizer step an epoch",
+            "only 1 row of 2,048 tokens .* 1 optimizer step per epoch",
         ),
         ({"steps": {"total": 49, "warmup": 5}}, "only 49 optimizer steps"),
         ({"steps": {"total": 60, "warmup": 30}}, "rises from 0 for 30 of 60 steps"),
@@ -132,7 +132,7 @@ def test_a_training_that_makes_sense_is_not_warned_of(plan: Callable[..., Plan])
         ({"memory": {"fits": False, "change": "Too little: change it."}}, "Too little: change it."),
         (
             {"steps": {"epochs": 17.0}, "size": {"trained": 1_139_160}},
-            r"11,000 of the template's 48,600 variants 17\.0 times .* below 10\.79 nats a document \(towards 9\.31\)",
+            r"11,000 of the template's 48,600 variants 17\.0 times .* below 10\.79 nats per document \(towards 9\.31\)",
         ),
     ],
 )

@@ -101,7 +101,7 @@ def test_descriptions_count() -> None:
         "1,234 documents of 12 (5 duplicate, 0 empty, 0 rejected), 11 to train on, 1 held out"
     )
     assert "3 rejected" in references.corpus(rejected={"short": 1, "long": 2}).describe()
-    assert Report(key="k", sha256="s", floor=0.5, warnings=1).describe() == "loss floor 0.500 nats a token, 1 warning"
+    assert Report(key="k", sha256="s", floor=0.5, warnings=1).describe() == "loss floor 0.500 nats per token, 1 warning"
     assert Report(key="k", sha256="s", floor=None, warnings=0).describe() == "no known loss floor, 0 warnings"
     assert Corpus.model_validate(references.corpus(derivations=None)).describe().startswith("12 documents (0 duplicate")
     assert "90 tokens in 3 blocks of 32 to train on, 8 in 1 held out" in references.blocks().describe()
