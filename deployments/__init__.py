@@ -1,1 +1,1 @@
-"""Deployments: what stands around the flows, so that a team can run them unattended."""
+"""Deployments: everything that a team needs to run the flows unattended with a Prefect server."""

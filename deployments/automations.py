@@ -1,9 +1,7 @@
-"""Automations: what the server does by itself, from `automations.yaml`.
+"""Create or update the automations of `automations.yaml` on the server at PREFECT_API_URL.
 
-What comes in: the template, and from the environment PREFECT_API_URL and SPINNERET_WEBHOOK_URL (where notifications
-go: Slack, Mattermost and whatever else takes `{"text": ...}`). What it leaves: one automation of each name on the
-server, however often it runs, and the webhook as a block, which the server keeps encrypted.
-Command: `python -m deployments.automations`.
+Notifications go to SPINNERET_WEBHOOK_URL (Slack, Mattermost or anything that accepts `{"text": ...}`), which the server
+stores encrypted, as a block. Command: `python -m deployments.automations`.
 """
 
 import os
@@ -20,22 +18,22 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("automations.yaml")
 WEBHOOK = "$WEBHOOK"
-"""What stands in the template for the id of the block."""
+"""Stands in the template for the id of the block."""
 BLOCK = "spinneret-notifications"
 VARIABLE = "SPINNERET_WEBHOOK_URL"
 
 
 def read_template(path: Path = TEMPLATE) -> list[dict[str, Any]]:
-    """The automations of a template, as plain values."""
+    """The automations of a template, before the id of the webhook block is filled in."""
     read: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return read
 
 
 def apply(template: Sequence[Mapping[str, Any]], webhook_url: str | None) -> list[str]:
-    """See to it that the server of PREFECT_API_URL has each automation of `template` once, as it stands there.
+    """Make the server's automations equal to `template`; returns the names of those that it has then.
 
-    One that is there already stays, and so does what it has seen of runs that may be dead. Those that call the webhook
-    are removed where there is no `webhook_url`. Returns the names of those that are there.
+    An unchanged automation is not replaced, so it keeps the events that it has counted. Without `webhook_url` the
+    automations that call the webhook are removed.
     """
     from prefect.client.orchestration import get_client
 
@@ -43,12 +41,12 @@ def apply(template: Sequence[Mapping[str, Any]], webhook_url: str | None) -> lis
     with get_client(sync_client=True) as client:
         for entry in template:
             wanted = None if calls_webhook(entry) and block is None else _automation(entry, block)
-            _renew(client, str(entry["name"]), wanted)
+            _replace(client, str(entry["name"]), wanted)
     return [str(entry["name"]) for entry in template if block or not calls_webhook(entry)]
 
 
 def calls_webhook(entry: Mapping[str, Any]) -> bool:
-    """Whether an automation wants the webhook."""
+    """Whether an automation calls the webhook."""
     return any(action.get("block_document_id") == WEBHOOK for action in entry["actions"])
 
 
@@ -62,8 +60,8 @@ def _automation(entry: Mapping[str, Any], block: UUID | None) -> "AutomationCore
     return AutomationCore.model_validate({**entry, "actions": actions})
 
 
-def _renew(client: "SyncPrefectClient", name: str, wanted: "AutomationCore | None") -> None:
-    """Nothing keeps a server from having two automations of one name: all but one that is as wanted go."""
+def _replace(client: "SyncPrefectClient", name: str, wanted: "AutomationCore | None") -> None:
+    """Delete every automation of this name that differs from `wanted`: a server allows several of one name."""
     found = client.read_automations_by_name(name)
     kept = next((one for one in found if wanted is not None and _content(one) == _content(wanted)), None)
     for one in found:
@@ -74,7 +72,7 @@ def _renew(client: "SyncPrefectClient", name: str, wanted: "AutomationCore | Non
 
 
 def _content(automation: "AutomationCore") -> dict[str, Any]:
-    """What an automation says, whoever made it: the server gives ids, and parts that we leave out."""
+    """The parts that are compared: the server adds ids and other fields."""
     return automation.model_dump(mode="json", include={"name", "enabled", "trigger", "actions"})
 
 
@@ -84,19 +82,19 @@ def _save_webhook(url: str) -> UUID:
     from pydantic import SecretStr
 
     block = Webhook(url=SecretStr(url), headers=SecretDict({"Content-Type": "application/json"}))
-    saved: Any = block.save(BLOCK, overwrite=True)  # by its type also a coroutine, which it is in async code only
+    saved: Any = block.save(BLOCK, overwrite=True)  # typed as a coroutine too, which it is in async code only
     return UUID(str(saved))
 
 
 def main() -> None:
-    """Apply the template and say what was done."""
+    """Apply the template and print the names of the automations."""
     from prefect.settings import PREFECT_API_URL
 
     url = os.environ.get(VARIABLE)
     for name in apply(read_template(), url):
         print(name)
-    told = "notifications go to the webhook" if url else f"no notifications, since {VARIABLE} is not set"
-    print(f"{PREFECT_API_URL.value()}: {told}")
+    notifications = "notifications go to the webhook" if url else f"no notifications, since {VARIABLE} is not set"
+    print(f"{PREFECT_API_URL.value()}: {notifications}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""Installation: what a Prefect server has to hold for this project.
-
-What comes in: the address of a server. What it leaves there: the pools `gpu` (one run at a time) and `cpu`, every
-deployment of `prefect.yaml`, every automation of `automations.yaml`. Doing it again changes nothing.
-"""
+"""Create the work pools, deployments and automations of this project on a Prefect server."""
 
 import subprocess
 import sys
@@ -14,25 +10,25 @@ from tasks.settings import ROOT
 
 DEPLOYMENTS = ROOT / "deployments" / "prefect.yaml"
 POOLS: dict[str, int | None] = {"gpu": 1, "cpu": None}
-"""How many runs a pool has at once; None: as many as there are."""
-_DEPLOY_LIMIT_S = 180
+"""The work pools with their concurrency limits."""
+_DEPLOY_TIMEOUT_S = 180
 
 
 def install(environment: dict[str, str], log: Path, webhook_url: str | None) -> list[str]:
-    """Install everything on the server that `environment` names; returns the names of the automations.
+    """Install everything on the server at PREFECT_API_URL of `environment`. Installing again changes nothing.
 
-    UnavailableError where the server refuses it.
+    Returns the names of the automations. Raises UnavailableError if `prefect deploy` fails; its output is in `log`.
     """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
         for name, limit in POOLS.items():
-            _make_pool(name, limit)
+            _create_pool(name, limit)
         _deploy(environment, log)
         return automations.apply(automations.read_template(), webhook_url)
 
 
-def _make_pool(name: str, limit: int | None) -> None:
+def _create_pool(name: str, limit: int | None) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectNotFound
@@ -51,12 +47,12 @@ def _make_pool(name: str, limit: int | None) -> None:
 
 
 def _deploy(environment: dict[str, str], log: Path) -> None:
-    """Prefect's own command, since it alone reads prefect.yaml; its words go to `log`."""
+    """Run `prefect deploy`, the only reader of prefect.yaml; its output goes to `log`."""
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", str(DEPLOYMENTS), "--all"]
-    with log.open("w") as words:
+    with log.open("w") as output:
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=words, stderr=words,
-            timeout=_DEPLOY_LIMIT_S, check=False,
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            timeout=_DEPLOY_TIMEOUT_S, check=False,
         )  # fmt: skip
     if done.returncode:
-        raise UnavailableError(f"the deployments could not be made; why stands in {log}")
+        raise UnavailableError(f"the deployments could not be created: see the output of `prefect deploy` in {log}")

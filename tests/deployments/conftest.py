@@ -51,7 +51,7 @@ class Up:
     def start(self) -> None:
         """Start it and wait until it is up."""
         self.process = self.run(self.out)
-        assert comes(lambda: "\nend   " in self.said or self.process.poll() is not None, 180), self.said
+        assert comes(lambda: "\nstop   " in self.said or self.process.poll() is not None, 180), self.said
         assert self.process.poll() is None, self.said
         found = re.search(r"^UI +(http://127\.0\.0\.1:\d+)$", self.said, re.MULTILINE)
         assert found is not None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deployments.run_processes import lives
+from deployments.run_processes import is_alive
 from tasks.guarded_process import GuardedChild
 from tasks.storage.embedded_server import Endpoint, embedded_store
 from tests.deployments.installation import RESUMED, TINY, Api, engine_of, processes_of
@@ -165,7 +165,7 @@ def test_a_crash_of_the_fine_tuning_is_gone_on_from_and_a_cancel_of_the_parent_e
     processes, began = [*processes_of(again), *processes_of(parent)], time.monotonic()
     assert processes
     assert split.api.set_state(parent, "CANCELLING", "Cancelling") == "ACCEPT"
-    assert wait_until(lambda: not any(map(lives, processes)), 40), processes
+    assert wait_until(lambda: not any(map(is_alive, processes)), 40), processes
     assert time.monotonic() - began < 40
     split.ends(parent, "Cancelled")
     split.wait_for_end(again)

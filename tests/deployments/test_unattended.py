@@ -67,7 +67,7 @@ def test_a_worker_that_is_killed_leaves_no_training_that_nobody_looks_after(up: 
     os.kill(up.worker_pid("gpu"), signal.SIGKILL)
     up.api.wait_for_words(RESUMED, resumed + 1)
     assert not any(process.is_running() for process in orphans)
-    assert "the worker of the pool gpu ended with status 137 and is started again" in up.said
+    assert "the worker of the pool gpu ended with status 137 and is restarted" in up.said
 
 
 def test_cancelling_ends_a_training_within_10_seconds(up: Up, endless: str) -> None:

@@ -84,7 +84,7 @@ def test_with_sqlite_a_taken_port_is_told_and_another_one_used_and_sigterm_ends_
         taken.bind(("127.0.0.1", up.port))
         taken.listen()
         up.start()
-        assert f"port {up.port} is taken, so the server listens on " in up.said
+        assert f"port {up.port} is in use, so the server listens on " in up.said
         assert _installed(up)["work_pools"] == ["cpu", "gpu"]
         code, _ = up.end(signal.SIGTERM)
     assert code == 143
