@@ -1,4 +1,4 @@
-"""A headless chromium that a test drives, and the pages of Prefect's UI as a person finds their way in them."""
+"""A headless Chromium, and the pages of Prefect's UI as a person uses them."""
 
 import shutil
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _FLAGS = (
 
 
 class Browser:
-    """One window; `pictures` is where it leaves screenshots."""
+    """One window; screenshots are saved in `pictures`."""
 
     def __init__(self, address: str, profile: Path, pictures: Path) -> None:
         options = webdriver.ChromeOptions()
@@ -40,7 +40,7 @@ class Browser:
         self.driver.quit()
 
     def resize(self, size: tuple[int, int]) -> None:
-        """The size of the page itself; a window cannot be as narrow as a phone."""
+        """Set the size of the page; a window cannot be as narrow as a phone."""
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
@@ -54,25 +54,25 @@ class Browser:
     def text(self) -> str:
         return self.driver.find_element(By.TAG_NAME, "body").text
 
-    def wait(self, what: Callable[[], T | None], limit_s: float = 60) -> T:
-        """What `what` gives as soon as it gives something."""
+    def wait(self, condition: Callable[[], T | None], limit_s: float = 60) -> T:
+        """Wait until `condition` returns something true, and return it."""
 
-        def look(_: object) -> T | None:
+        def check(_: object) -> T | None:
             with suppress(WebDriverException, IndexError):
-                return what() or None
+                return condition() or None
             return None
 
         try:
-            return cast("T", WebDriverWait(self.driver, limit_s, 0.3).until(look))
+            return cast("T", WebDriverWait(self.driver, limit_s, 0.3).until(check))
         except TimeoutException as error:
             raise AssertionError(f"{self.driver.current_url}\n...{self.text[-2000:]}") from error
 
     def wait_for_text(self, *texts: str, limit_s: float = 60) -> None:
         self.wait(lambda: all(text in self.text for text in texts), limit_s)
 
-    def click(self, words: str, *, last: bool = False) -> None:
-        """Click what can be clicked and says exactly this: the first, or the last (a dialog's, if there is one)."""
-        path = f".//*[self::button or self::a or self::li or @role='menuitem'][normalize-space(.)='{words}']"
+    def click(self, text: str, *, last: bool = False) -> None:
+        """Click the first button or link with exactly this text, or the last one (in a dialog)."""
+        path = f".//*[self::button or self::a or self::li or @role='menuitem'][normalize-space(.)='{text}']"
 
         def press() -> bool:
             shown = [one for one in self.driver.find_elements(By.XPATH, path) if one.is_displayed()]
@@ -82,7 +82,7 @@ class Browser:
         self.wait(press)
 
     def overflow(self) -> float:
-        """How many pixels the page is wider than the window."""
+        """By how many pixels the page is wider than the window."""
         width: float = self.driver.execute_script(
             "return document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
         )
@@ -103,15 +103,15 @@ class Form:
             ".//div[contains(concat(' ', @class, ' '), ' schema-form-property ')]"
             f"[./div[1]//span[normalize-space(.)='{label} (Optional)']]"
         )
-        place: Any = within or self.browser.driver
-        return cast("WebElement", self.browser.wait(lambda: place.find_element(By.XPATH, path)))
+        parent: Any = within or self.browser.driver
+        return cast("WebElement", self.browser.wait(lambda: parent.find_element(By.XPATH, path)))
 
     def field(self, group: str, name: str) -> WebElement:
-        """The part of one parameter, named as in its class."""
+        """The part of the form for a parameter, with the name of the field in its class."""
         return self.property(_label(name), self.property(group))
 
     def set(self, group: str, name: str, value: object) -> None:
-        """Type a value; where the field may be empty too, its tab for values is chosen before."""
+        """Type a value; if the field is optional, its tab for values is selected first."""
         part = self.field(group, name)
         for tab in part.find_elements(By.XPATH, ".//button[normalize-space(.)='str' or normalize-space(.)='int']"):
             self.browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", tab)
@@ -122,18 +122,18 @@ class Form:
         control.send_keys(str(value), Keys.TAB)
 
     def value(self, group: str, name: str) -> str:
-        """What the control of a field holds."""
+        """The value that a field shows."""
         part = self.field(group, name)
         controls = part.find_elements(By.CSS_SELECTOR, "input, textarea")
         return str(controls[0].get_attribute("value")) if controls else part.text.splitlines()[-1]
 
     def submit(self) -> str:
-        """Press the button, and return what the page answers."""
-        for _ in range(3):  # a click that only takes the focus from a field is lost
+        """Press the button and return the message that the page shows."""
+        for _ in range(3):  # a click that only moves the focus is lost
             self.browser.click("Submit")
             with suppress(AssertionError):
                 return self.browser.wait(self._answer, 5)
-        raise AssertionError("the form does not answer")
+        raise AssertionError("the form shows no message")
 
     def _answer(self) -> str:
         path = "//*[contains(@class, 'p-toast')][normalize-space(.)]"

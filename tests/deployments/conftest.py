@@ -1,87 +1,90 @@
-"""One installation for all tests of this room, as `make up` brings it up."""
+"""One installation by `make up` and one by the commands of the README, for all tests of this folder."""
 
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from deployments.up import DATABASE
 from tasks.settings import ROOT
+from tests.deployments.api import Api, eventually
 from tests.deployments.installation import (
     RESUMED,
-    Api,
-    Webhook,
-    comes,
+    apply_automations,
+    client_environment,
+    deployed_server,
     endless_training,
     free_port,
     last_checkpoint,
-    processes_with,
 )
-from tests.deployments.postgres import find_postgres, postgres
+from tests.deployments.postgres import Postgres, find_postgres, run_postgres
+from tests.deployments.processes import processes_with
+from tests.deployments.webhook import Webhook
+
+RUN_AGAIN_S = 10
+"""Instead of the twenty seconds of automations.yaml, for which several tests would wait."""
 
 
 class Up:
-    """`make up` with a data folder of its own; it can be ended and started again."""
+    """`make up` with a data folder of its own; it can be stopped and started again."""
 
-    def __init__(self, place: Path, webhook: Webhook, database: dict[str, str]) -> None:
-        self.place, self.data, self.out, self.webhook = place, place / "data", place / "out", webhook
+    def __init__(self, folder: Path, webhook: Webhook, database: dict[str, str]) -> None:
+        self.data, self.log, self.webhook = folder / "data", folder / "log", webhook
         self.port = free_port()
         self.environment = {
-            **os.environ,
-            "HOME": str(place),
-            "SPINNERET_DATA": str(self.data),
+            **client_environment(folder, "http://127.0.0.1:9/of-another-server"),
             "SPINNERET_WEBHOOK_URL": webhook.url,
-            "PREFECT_API_URL": "http://127.0.0.1:9/of-another-server",
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
             **database,
         }
         self.start()
 
     @property
-    def said(self) -> str:
-        return self.out.read_text(errors="replace")
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
 
     def start(self) -> None:
-        """Start it and wait until it is up."""
-        self.process = self.run(self.out)
-        assert comes(lambda: "\nstop   " in self.said or self.process.poll() is not None, 180), self.said
-        assert self.process.poll() is None, self.said
-        found = re.search(r"^UI +(http://127\.0\.0\.1:\d+)$", self.said, re.MULTILINE)
+        """Start it and wait until it is up. Its schedule is paused: a nightly run would occupy the GPU pool."""
+        self.process = self.run(self.log)
+        assert eventually(lambda: "\nstop   " in self.output or self.process.poll() is not None, 180), self.output
+        assert self.process.poll() is None, self.output
+        found = re.search(r"^UI +(http://127\.0\.0\.1:\d+)$", self.output, re.MULTILINE)
         assert found is not None
         self.api = Api(found[1])
-        self.stop_the_clock()
-
-    def stop_the_clock(self) -> None:
-        """No run of the schedule: at three in the morning it would hold the GPU pool while tests wait for it."""
         self.api.pause("train/nightly")
+        apply_automations(self.api, self.webhook.url, run_again=RUN_AGAIN_S)
 
-    def run(self, out: Path) -> "subprocess.Popen[bytes]":
+    def run(self, log: Path) -> "subprocess.Popen[bytes]":
+        """Start the command; its output goes to `log`."""
         command = [sys.executable, "-u", "-m", "deployments.up", "--port", str(self.port)]
-        with out.open("wb") as file:
+        with log.open("wb") as file:
             return subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
                 start_new_session=True,
             )  # fmt: skip
 
-    def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
-        """The exit code, and how many seconds the end took."""
+    def stop(self, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
+        """Send a signal and wait for the end; returns the exit code and the seconds that it took."""
         began = time.monotonic()
         self.process.send_signal(number)
         return self.process.wait(100), time.monotonic() - began
 
+    def kill(self) -> None:
+        """Kill it and wait until everything that it started has ended."""
+        self.process.kill()
+        self.process.wait()
+        assert eventually(lambda: not self.running(), 100), self.running()
+
     def running(self) -> list[str]:
-        """The command lines of everything that it started, itself, and their children."""
+        """The command lines of the process itself and of everything that it started."""
         return [" ".join(process.cmdline()) for process in processes_with("SPINNERET_DATA", str(self.data))]
 
     def worker_pid(self, pool: str) -> int:
-        """Of deployments/worker.py."""
+        """The process id of deployments/worker.py for a pool."""
         pids = [
             process.pid
             for process in processes_with("SPINNERET_DATA", str(self.data))
@@ -99,36 +102,47 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture(scope="session")
-def up(session_home: None, tmp_path_factory: pytest.TempPathFactory, webhook: Webhook) -> Iterator[Up]:
-    """The installation; whatever a test does, nothing of it is left at the end.
+def postgres(session_home: None) -> Iterator[Postgres]:
+    """One PostgreSQL server; each user creates a database of its own."""
+    with run_postgres() as server:
+        yield server
 
-    It has PostgreSQL where that is installed: with SQLite the server loses events, and a worker a run, when tests keep
-    both cores busy. The last test of test_up.py starts one with SQLite.
+
+@pytest.fixture(scope="session")
+def deployed(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A server with the pools and deployments, and no worker; the environment of its clients."""
+    with deployed_server(tmp_path_factory.mktemp("deployed")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, webhook: Webhook) -> Iterator[Up]:
+    """An installation by `make up`; whatever a test does, nothing of it is left at the end.
+
+    It uses PostgreSQL if that is installed: with SQLite the server loses events, and a worker loses a run, when tests
+    keep both cores busy. The last test of test_up.py uses SQLite.
     """
-    with ExitStack() as until_the_end:
-        database = {}
-        if find_postgres() is not None:
-            server = until_the_end.enter_context(postgres())
-            server.run("createdb", "prefect")
-            database = {DATABASE: f"{server.url}/prefect"}
-        one = Up(tmp_path_factory.mktemp("up"), webhook, database)
-        yield one
-        one.process.kill()
-        one.process.wait()
-        assert comes(lambda: not one.running(), 100), one.running()
+    database = {}
+    if find_postgres() is not None:
+        server: Postgres = request.getfixturevalue("postgres")
+        server.run("createdb", "up")
+        database = {DATABASE: f"{server.url}/up"}
+    installation = Up(tmp_path_factory.mktemp("up"), webhook, database)
+    yield installation
+    installation.kill()
 
 
 @pytest.fixture(scope="session")
 def endless(up: Up) -> str:
-    """A run of `train/train` whose training goes on until it is ended; it has a checkpoint of its own already."""
+    """A run of train/train whose training continues until it is ended; it has saved a checkpoint."""
     began = time.time()
     run = up.api.trigger("train/train", endless_training())
-    up.api.wait_for_words("training: step 0 of 1,000,000")
-    assert comes(lambda: last_checkpoint(up.data, began), 60)
+    up.api.wait_for_log("training: step 0 of 1,000,000")
+    assert eventually(lambda: last_checkpoint(up.data, began), 60)
     return run
 
 
 @pytest.fixture
 def resumed(up: Up) -> int:
-    """How often a training has gone on from a checkpoint before this test."""
-    return up.api.count(RESUMED)
+    """How often a training has resumed from a checkpoint before this test."""
+    return up.api.count_logs(RESUMED)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL on loopback, with a folder of its own."""
+"""A real PostgreSQL server on loopback, with a folder of its own."""
 
 import os
 import pwd
@@ -16,7 +16,7 @@ PASSWORD = "a-password-of-the-tests"
 
 
 def find_postgres() -> Path | None:
-    """The folder of its programs, None where it is not installed."""
+    """The folder of its programs; None if it is not installed."""
     found = shutil.which("initdb")
     if found:
         return Path(found).resolve().parent
@@ -24,16 +24,16 @@ def find_postgres() -> Path | None:
 
 
 class Postgres:
-    """A server that runs; `url` is for Prefect."""
+    """A running server; `url` is for Prefect."""
 
     def __init__(self, programs: Path, port: int) -> None:
         self.programs, self.port = programs, port
         self.url = f"postgresql+asyncpg://postgres:{PASSWORD}@127.0.0.1:{port}"
 
-    def run(self, program: str, *words: str) -> str:
-        """One of its client programs; AssertionError where it fails."""
+    def run(self, program: str, *arguments: str) -> str:
+        """Run one of its client programs and return its output; AssertionError if it fails."""
         done = subprocess.run(
-            [self.programs / program, "--host=127.0.0.1", f"--port={self.port}", "--username=postgres", *words],
+            [self.programs / program, "--host=127.0.0.1", f"--port={self.port}", "--username=postgres", *arguments],
             env={**os.environ, "PGPASSWORD": PASSWORD}, capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -41,8 +41,8 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    """It refuses to be root, so as root its processes are the user's `postgres` or `nobody`."""
+def run_postgres() -> Iterator[Postgres]:
+    """A running server. PostgreSQL refuses to run as root, so for root it runs as `postgres` or `nobody`."""
     programs = find_postgres()
     assert programs is not None
     user = _user()
@@ -54,17 +54,8 @@ def postgres() -> Iterator[Postgres]:
                 shutil.chown(path, user)
         _initialise(programs, folder, user)
         port = free_port()
-        command: list[str | Path] = [
-            programs / "postgres",
-            "-D",
-            folder / "data",
-            "-p",
-            str(port),
-            "-k",
-            folder,
-            "-h",
-            "127.0.0.1",
-        ]
+        command: list[str | Path] = [programs / "postgres", "-D", folder / "data", "-k", folder]
+        command += ["-h", "127.0.0.1", "-p", str(port)]
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(command, user=user, stdout=log, stderr=log, cwd=folder)
         try:
@@ -86,9 +77,9 @@ def _user() -> str | None:
 
 
 def _initialise(programs: Path, folder: Path, user: str | None) -> None:
-    words = [f"--pwfile={folder / 'password'}", "--username=postgres", "--auth=scram-sha-256", "--no-sync"]
+    options = [f"--pwfile={folder / 'password'}", "--username=postgres", "--auth=scram-sha-256", "--no-sync"]
     done = subprocess.run(
-        [programs / "initdb", "-D", folder / "data", *words],
+        [programs / "initdb", "-D", folder / "data", *options],
         user=user, cwd=folder, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""train/split: the parent on one worker, the fine-tuning on another, and nothing in common but the object store."""
+"""train/split: the parent runs on one worker, the fine-tuning on another; they share only the object store."""
 
 import os
 import shutil
@@ -15,19 +15,19 @@ import pytest
 from deployments.run_processes import is_alive
 from tasks.guarded_process import GuardedChild
 from tasks.storage.embedded_server import Endpoint, embedded_store
-from tests.deployments.installation import RESUMED, TINY, Api, engine_of, processes_of
+from tests.deployments.api import Api
+from tests.deployments.installation import RESUMED, TINY
+from tests.deployments.processes import engine_of, processes_of
 from tests.factories.waiting import wait_until
-
-from .test_prefect_yaml import prefect, running_server
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(400),
     pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc"),
 ]
-SAME = {**TINY, "release": {"destination": "s3://releases", "name": "tiny"}}
+STORE = {**TINY, "release": {"destination": "s3://releases", "name": "tiny"}}
 ENDED_BY_CANCEL = {"Cancelled", "Crashed"}
-"""The run itself reports the signal that ended it, and its worker the cancellation: the later word counts."""
+"""The run reports the signal that ended it, its worker reports the cancellation, and the later report counts."""
 LONG = {"max_steps": 1_000_000, "save_steps": 20}
 
 
@@ -44,17 +44,17 @@ class Machine:
 
     @property
     def stages(self) -> set[str]:
-        """The stages that have a whole folder here."""
+        """The stages that have a complete folder on this machine."""
         return {path.parent.parent.name for path in self.data.glob("*/*/manifest.json")}
 
     @property
-    def said(self) -> str:
+    def log(self) -> str:
         return (self.folder / "worker.log").read_text(errors="replace")
 
 
 @dataclass(frozen=True)
 class Installation:
-    """A server, a worker for each pool, and an object store that both reach."""
+    """A server, a worker for each pool, and an object store that both can access."""
 
     api: Api
     cpu: Machine
@@ -63,44 +63,38 @@ class Installation:
 
     def children(self) -> list[str]:
         """The runs of finetune/finetune, the newest first."""
-        found = self.api.ask("POST", "/flow_runs/filter", json={"flows": {"name": {"any_": ["finetune"]}}})
+        found = self.api.request("POST", "/flow_runs/filter", json={"flows": {"name": {"any_": ["finetune"]}}})
         return [str(run["id"]) for run in sorted(found, key=lambda run: run["created"], reverse=True)]
 
     def run(self, **groups: Any) -> str:
-        return self.api.trigger("train/split", {**SAME, **groups})
+        return self.api.trigger("train/split", {**STORE, **groups})
 
     def wait_for_end(self, run: str) -> None:
         final = {"Completed", "Failed", "Crashed", "Cancelled"}
         assert wait_until(lambda: self.api.state(run) in final, 180), self.api.states(run)
 
     def ends(self, run: str, name: str) -> str:
-        """Wait for the end of a run, which has to be this one; what it has to say."""
+        """Wait for the end of a run and check its state; returns the message of the state."""
         self.wait_for_end(run)
-        found = self.api.ask("GET", f"/flow_runs/{run}")["state"]
-        assert found["name"] == name, f"{found}\n{self.cpu.said}\n{self.gpu.said}"
+        found = self.api.request("GET", f"/flow_runs/{run}")["state"]
+        assert found["name"] == name, f"{found}\n{self.cpu.log}\n{self.gpu.log}"
         return str(found["message"])
 
 
 @pytest.fixture(scope="module")
-def split(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    place, store = tmp_path_factory.mktemp("split"), tmp_path_factory.mktemp("split-store")
-    with running_server(place) as server, embedded_store(store) as endpoint:
-        prefect(server, "work-pool", "create", "gpu", "--type", "process")
-        prefect(server, "work-pool", "set-concurrency-limit", "gpu", "1")
-        prefect(server, "work-pool", "create", "cpu", "--type", "process")
-        prefect(server, "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
-        cpu, gpu = (_start(pool, server, endpoint, place / pool) for pool in ("cpu", "gpu"))
-        api = Api(server["PREFECT_API_URL"].removesuffix("/api"))
-        api.pause("train/nightly")
-        yield Installation(api, cpu, gpu, store / "releases")
+def split(deployed: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    folder, store = tmp_path_factory.mktemp("split"), tmp_path_factory.mktemp("split-store")
+    with embedded_store(store) as endpoint:
+        cpu, gpu = (_start(pool, deployed, endpoint, folder / pool) for pool in ("cpu", "gpu"))
+        yield Installation(Api(deployed["PREFECT_API_URL"].removesuffix("/api")), cpu, gpu, store / "releases")
         for machine in (cpu, gpu):
             machine.worker.close()
 
 
-def _start(pool: str, server: dict[str, str], endpoint: Endpoint, folder: Path) -> Machine:
+def _start(pool: str, environment: dict[str, str], endpoint: Endpoint, folder: Path) -> Machine:
     folder.mkdir()
     own = {
-        **server,
+        **environment,
         "HOME": str(folder),
         "SPINNERET_DATA": str(folder / "data"),
         "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(folder / "results"),
@@ -112,7 +106,7 @@ def _start(pool: str, server: dict[str, str], endpoint: Endpoint, folder: Path) 
     return Machine(folder, GuardedChild.start(command, own, folder / "worker.log"))
 
 
-def test_the_gpu_worker_fine_tunes_and_the_other_one_does_all_the_rest(split: Installation) -> None:
+def test_the_gpu_worker_only_fine_tunes_and_the_other_one_does_the_rest(split: Installation) -> None:
     split.ends(split.run(), "Completed")
     assert split.gpu.stages == {"base", "tokens", "weights"}
     assert split.cpu.stages > {"corpus", "base", "tokens", "weights", "samples", "comparison"}
@@ -121,45 +115,45 @@ def test_the_gpu_worker_fine_tunes_and_the_other_one_does_all_the_rest(split: In
     assert split.api.state(child) == "Completed"
 
 
-def test_weights_that_are_in_the_store_are_not_trained_again_by_a_machine_that_has_nothing(split: Installation) -> None:
+def test_a_machine_without_a_data_folder_takes_the_weights_from_the_store(split: Installation) -> None:
     before = split.children()
     assert before
     shutil.rmtree(split.cpu.data)
     shutil.rmtree(split.cpu.folder / "results")
     split.ends(split.run(), "Completed")
     assert split.children() == before
-    assert "weights: fetched from s3://releases/stages/weights/" in split.cpu.said
+    assert "weights: fetched from s3://releases/stages/weights/" in split.cpu.log
 
 
 def test_force_trains_again_on_the_other_machine(split: Installation) -> None:
     before = split.children()
     split.ends(split.run(force=True), "Completed")
     assert len(split.children()) == len(before) + 1
-    assert "weights: removed those of an earlier run; they are made again" in split.gpu.said
+    assert "weights: removed those of an earlier run; they are made again" in split.gpu.log
 
 
-def test_what_is_wrong_on_the_other_machine_is_told_by_the_parent(split: Installation) -> None:
+def test_the_parent_reports_an_error_of_the_other_machine(split: Installation) -> None:
     message = split.ends(split.run(training={"max_steps": 1, "fp16": True}), "Failed")
-    child = split.api.ask("GET", f"/flow_runs/{split.children()[0]}")
+    child = split.api.request("GET", f"/flow_runs/{split.children()[0]}")
     assert child["state"]["name"] == "Failed"
     assert f"the run {child['name']} of finetune/finetune ended as Failed" in message
     assert "fp16" in message
 
 
-def test_a_deployment_that_is_none_is_one_sentence(split: Installation) -> None:
+def test_an_unknown_deployment_is_reported_in_one_sentence(split: Installation) -> None:
     message = split.ends(split.run(training={"max_steps": 2}, finetune_on="finetune/tpu"), "Failed")
     assert "there is no deployment 'finetune/tpu'; deploy deployments/prefect.yaml, or correct the name" in message
 
 
-def test_a_crash_of_the_fine_tuning_is_gone_on_from_and_a_cancel_of_the_parent_ends_it(split: Installation) -> None:
-    """Crash, retry and cancellation cross the border, in one training that would go on for ever."""
+def test_a_crashed_fine_tuning_is_resumed_and_a_cancellation_of_the_parent_ends_it(split: Installation) -> None:
+    """Crash, retry and cancellation, with one training that would run forever."""
     parent = split.run(training=LONG)
-    child = _trains(split)
+    child = _wait_for_a_checkpoint(split)
     engine_of(child).kill()
     split.wait_for_end(child)
     assert split.api.state(child) == "Crashed"
     assert wait_until(lambda: split.children()[0] != child, 60)
-    assert wait_until(lambda: RESUMED in split.gpu.said, 60), split.gpu.said
+    assert wait_until(lambda: RESUMED in split.gpu.log, 60), split.gpu.log
     assert split.api.state(parent) == "Running"
     again = split.children()[0]
     processes, began = [*processes_of(again), *processes_of(parent)], time.monotonic()
@@ -172,13 +166,13 @@ def test_a_crash_of_the_fine_tuning_is_gone_on_from_and_a_cancel_of_the_parent_e
     assert split.api.state(again) in ENDED_BY_CANCEL
 
 
-def test_a_retry_of_the_parent_waits_for_the_fine_tuning_that_is_under_way(split: Installation) -> None:
+def test_a_retry_of_the_parent_waits_for_the_fine_tuning_that_is_running(split: Installation) -> None:
     parent = split.run(training={**LONG, "seed": 7})
-    child = _trains(split)
+    child = _wait_for_a_checkpoint(split)
     os.kill(engine_of(parent).pid, signal.SIGKILL)
     split.wait_for_end(parent)
     assert split.api.set_state(parent, "SCHEDULED", "AwaitingRetry") == "ACCEPT"
-    assert wait_until(lambda: split.cpu.said.count("finetune: finetune/finetune runs as") >= 2, 60)
+    assert wait_until(lambda: split.cpu.log.count("finetune: finetune/finetune runs as") >= 2, 60)
     split.api.wait_for_state(parent, "Running")
     time.sleep(5)
     assert split.children()[0] == child
@@ -188,8 +182,8 @@ def test_a_retry_of_the_parent_waits_for_the_fine_tuning_that_is_under_way(split
     assert split.api.state(child) in ENDED_BY_CANCEL
 
 
-def _trains(split: Installation) -> str:
+def _wait_for_a_checkpoint(split: Installation) -> str:
     """Wait until the newest run of finetune/finetune has saved a checkpoint, and return it."""
     known = set(split.gpu.data.glob("checkpoints/*/*/manifest.json"))
-    assert wait_until(lambda: set(split.gpu.data.glob("checkpoints/*/*/manifest.json")) - known, 120), split.gpu.said
+    assert wait_until(lambda: set(split.gpu.data.glob("checkpoints/*/*/manifest.json")) - known, 120), split.gpu.log
     return split.children()[0]

@@ -1,10 +1,10 @@
-"""The server of a team, as deployments/README.md has it: PostgreSQL, a password, CSRF and CORS settings, a backup."""
+"""A server for a team as in deployments/README.md: PostgreSQL, a password, CSRF and CORS settings, a backup."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.guarded_process import GuardedChild
 from tasks.settings import ROOT
-from tests.deployments.installation import free_port
+from tests.deployments.installation import free_port, start_server
+from tests.deployments.postgres import Postgres, find_postgres
 from tests.factories.commands import run_script
-from tests.factories.waiting import wait_until
-
-from .postgres import Postgres, find_postgres, postgres
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,76 +28,58 @@ ORIGIN = "https://prefect.example.org"
 
 @dataclass(frozen=True)
 class Team:
-    """A server, and what a client of it has in its environment."""
+    """A server, and the environment of its clients."""
 
     address: str
     environment: dict[str, str]
     database: Postgres
 
-    def ask(self, method: str, path: str, **words: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.address}/api{path}", trust_env=False, timeout=30, **words)
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return httpx.request(method, f"{self.address}/api{path}", trust_env=False, timeout=30, **options)
 
 
 @contextmanager
-def serving(database: Postgres, name: str, place: Path) -> Iterator[Team]:
-    """The server over one database, with the settings of deployments/README.md."""
+def serving(database: Postgres, name: str, folder: Path) -> Iterator[Team]:
+    """A server on one database, with the settings of deployments/README.md."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     auth = ":".join(AUTH)
     settings = {
-        "HOME": str(place),
+        "HOME": str(folder),
         "PREFECT_API_DATABASE_CONNECTION_URL": f"{database.url}/{name}",
         "PREFECT_SERVER_API_AUTH_STRING": auth,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ORIGIN,
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    child = GuardedChild.start(command, {**os.environ, **settings}, place / f"{name}.log")
-    try:
-        team = Team(address, {"PREFECT_API_URL": f"{address}/api", "PREFECT_API_AUTH_STRING": auth}, database)
-        assert wait_until(lambda: _answers(team), 120), (place / f"{name}.log").read_text()
+    with closing(start_server(port, {**os.environ, **settings}, folder / f"{name}.log")):
+        environment = {"PREFECT_API_URL": f"{address}/api", "PREFECT_API_AUTH_STRING": auth}
+        yield Team(address, environment, database)
+
+
+@pytest.fixture(scope="module")
+def team(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    postgres.run("createdb", "prefect")
+    with serving(postgres, "prefect", tmp_path_factory.mktemp("team")) as team:
         yield team
-    finally:
-        child.close()
 
 
-def _answers(team: Team) -> bool:
-    try:
-        return team.ask("GET", "/admin/version", auth=AUTH).is_success
-    except httpx.TransportError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def place(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("team")
-
-
-@pytest.fixture(scope="module")
-def team(place: Path) -> Iterator[Team]:
-    with postgres() as database:
-        database.run("createdb", "prefect")
-        with serving(database, "prefect", place) as team:
-            yield team
-
-
-def test_a_run_is_recorded_in_postgresql_and_comes_back_from_a_backup(team: Team, place: Path) -> None:
+def test_a_run_is_recorded_in_postgresql_and_comes_back_from_a_backup(team: Team, tmp_path: Path) -> None:
     ended = run_script("prepare", "--corpus.template", "{a|b|c} {d|e} {f|g|h}", timeout_s=120, **team.environment)
     assert ended.code == 0, ended.err
     counted = "SELECT count(*) FROM flow_run WHERE state_type = 'COMPLETED'"
     assert team.database.run("psql", "--tuples-only", "--command", counted, "prefect").strip() == "1"
-    backup = place / "backup"
+    backup = tmp_path / "backup"
     team.database.run("pg_dump", "--format=custom", f"--file={backup}", "prefect")
     team.database.run("createdb", "restored")
     team.database.run("pg_restore", "--dbname=restored", "--exit-on-error", str(backup))
-    with serving(team.database, "restored", place) as restored:
-        found = restored.ask("POST", "/flow_runs/filter", json={}, auth=AUTH, headers=_token(restored)).json()
+    with serving(team.database, "restored", tmp_path) as restored:
+        found = restored.request("POST", "/flow_runs/filter", json={}, auth=AUTH, headers=_token(restored)).json()
         assert [run["state_type"] for run in found] == ["COMPLETED"]
 
 
-def test_nobody_gets_in_without_the_password(team: Team) -> None:
-    assert team.ask("GET", "/admin/version").status_code == 401
-    assert team.ask("GET", "/admin/version", auth=("admin", "guessed")).status_code == 401
+def test_requests_without_the_password_are_refused(team: Team) -> None:
+    assert team.request("GET", "/admin/version").status_code == 401
+    assert team.request("GET", "/admin/version", auth=("admin", "guessed")).status_code == 401
     environment = {**team.environment, "PREFECT_API_AUTH_STRING": "admin:guessed"}
     sentence = run_script("prepare", "--corpus.template", "{a|b} {c|d}", timeout_s=120, **environment).sentence
     assert "PREFECT_API_AUTH_STRING" in sentence
@@ -109,12 +88,12 @@ def test_nobody_gets_in_without_the_password(team: Team) -> None:
 
 def test_a_page_of_another_site_can_neither_read_nor_act(team: Team) -> None:
     preflight = {"Access-Control-Request-Method": "POST"}
-    other = team.ask("OPTIONS", "/flow_runs/filter", headers={"Origin": "https://evil.example.org", **preflight})
+    other = team.request("OPTIONS", "/flow_runs/filter", headers={"Origin": "https://evil.example.org", **preflight})
     assert "access-control-allow-origin" not in other.headers
-    ours = team.ask("OPTIONS", "/flow_runs/filter", headers={"Origin": ORIGIN, **preflight})
+    ours = team.request("OPTIONS", "/flow_runs/filter", headers={"Origin": ORIGIN, **preflight})
     assert ours.headers["access-control-allow-origin"] == ORIGIN
-    assert team.ask("POST", "/flow_runs/filter", json={}, auth=AUTH).status_code == 403
-    assert team.ask("POST", "/flow_runs/filter", json={}, auth=AUTH, headers=_token(team)).is_success
+    assert team.request("POST", "/flow_runs/filter", json={}, auth=AUTH).status_code == 403
+    assert team.request("POST", "/flow_runs/filter", json={}, auth=AUTH, headers=_token(team)).is_success
 
 
 def test_the_database_can_be_upgraded_again(team: Team) -> None:
@@ -127,6 +106,6 @@ def test_the_database_can_be_upgraded_again(team: Team) -> None:
 
 
 def _token(team: Team) -> dict[str, str]:
-    """What the UI sends with everything that it asks: a token that only a page of ours can get."""
-    answer = team.ask("GET", "/csrf-token", params={"client": "a-test"}, auth=AUTH)
+    """The CSRF token that the UI sends with every request; a page of another site cannot get one."""
+    answer = team.request("GET", "/csrf-token", params={"client": "a-test"}, auth=AUTH)
     return {"Prefect-Csrf-Token": answer.json()["token"], "Prefect-Csrf-Client": "a-test"}

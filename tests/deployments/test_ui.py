@@ -1,4 +1,4 @@
-"""The UI in a real browser: a person opens the deployment, fills the form, watches the run, reads what it left."""
+"""The UI in a real browser: open the deployment, fill in the form, watch the run, read its artifacts."""
 
 import json
 import re
@@ -13,7 +13,8 @@ from flows.train import train
 from tasks.parameters import RunParameters
 from tests.deployments.browser import BROWSER, DRIVER, LAPTOP, PHONE, Browser, Form
 from tests.deployments.conftest import Up
-from tests.deployments.installation import RESUMED, TINY, endless_training, processes_of
+from tests.deployments.installation import RESUMED, TINY, endless_training
+from tests.deployments.processes import processes_of
 from tests.factories.waiting import wait_until
 
 pytestmark = [
@@ -32,31 +33,31 @@ SHOWN = ("corpus-report", "losses", "metrics", "samples", "summary")
 
 @pytest.fixture(scope="module")
 def browser(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    place = tmp_path_factory.mktemp("browser")
-    one = Browser(up.api.address, place / "profile", place)
-    yield one
-    one.close()
+    folder = tmp_path_factory.mktemp("browser")
+    browser = Browser(up.api.address, folder / "profile", folder)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
 def form(up: Up, browser: Browser) -> Form:
     browser.resize(LAPTOP)
-    return Form(browser, up.api.ask("GET", "/deployments/name/train/train")["id"])
+    return Form(browser, up.api.deployment("train/train"))
 
 
 def runs(up: Up) -> set[str]:
-    return {run["id"] for run in up.api.ask("POST", "/flow_runs/filter", json={})}
+    return {run["id"] for run in up.api.request("POST", "/flow_runs/filter", json={})}
 
 
 def test_the_form_has_every_group_with_every_description_default_and_limit(form: Form) -> None:
     text = form.browser.text
     shown = " ".join(text.split())
-    asked, groups = train.parameters.properties, train.parameters.definitions
-    told = {
+    properties, groups = train.parameters.properties, train.parameters.definitions
+    descriptions = {
         name: schema.get("description") or groups[GROUPS[name].__name__]["description"]
-        for name, schema in asked.items()
+        for name, schema in properties.items()
     }
-    assert not [name for name, description in told.items() if f"{name} (Optional) {description}" not in shown]
+    assert not [name for name, description in descriptions.items() if f"{name} (Optional) {description}" not in shown]
     missing = [(group, name) for group, name, field in FIELDS if _as_shown(field) not in shown]
     assert missing == []
     assert form.value("corpus", "num_documents") == "6000"
@@ -72,7 +73,7 @@ def test_a_value_out_of_range_is_refused_before_there_is_a_run(form: Form, up: U
     before = runs(up)
     form.set("corpus", "num_documents", 1)
     assert "'corpus.num_documents'. Failure reason: 1 is less than the minimum of 2" in form.submit()
-    deployment = up.api.ask("GET", "/deployments/name/train/train")["id"]
+    deployment = up.api.deployment("train/train")
     for wrong in ({"training": {"learning_rate": 2}}, {"training": {"learning_rat": 0.1}}):
         answer = up.api.client.post(f"/deployments/{deployment}/create_flow_run", json={"parameters": wrong})
         assert answer.status_code == 409, answer.text
@@ -94,17 +95,17 @@ def test_a_run_is_submitted_watched_and_read(form: Form, up: Up) -> None:
     assert run is not None
     browser.click("Artifacts")
     browser.wait_for_text(*SHOWN, "release", "training", "publishing")
-    told = up.api.ask("GET", f"/flow_runs/{run[1]}")["parameters"]
-    assert told["training"]["max_steps"] == 30
-    assert told["corpus"]["template"] == TINY["corpus"]["template"]
+    parameters = up.api.request("GET", f"/flow_runs/{run[1]}")["parameters"]
+    assert parameters["training"]["max_steps"] == 30
+    assert parameters["corpus"]["template"] == TINY["corpus"]["template"]
 
 
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 @pytest.mark.parametrize("key", SHOWN)
 def test_every_artifact_can_be_read(browser: Browser, up: Up, key: str, size: tuple[int, int]) -> None:
-    """What a table or a picture is too wide for scrolls in its own box; the page does not."""
+    """A wide table or picture scrolls in its own box; the page does not scroll sideways."""
     browser.resize(size)
-    found = up.api.ask("POST", "/artifacts/latest/filter", json={"artifacts": {"key": {"any_": [key]}}})
+    found = up.api.request("POST", "/artifacts/latest/filter", json={"artifacts": {"key": {"any_": [key]}}})
     assert found, key
     browser.open(f"/artifacts/artifact/{found[0]['latest_id']}")
     words = re.findall(r"[A-Za-z]{5,}", re.sub(r"!\[.*?\]\(.*?\)", "", found[0]["data"]))[:5]
@@ -112,14 +113,14 @@ def test_every_artifact_can_be_read(browser: Browser, up: Up, key: str, size: tu
     browser.picture(f"{key}-{size[0]}")
     assert browser.overflow() == 0
     if "data:image" in found[0]["data"]:
-        assert browser.driver.execute_script("return [...document.images].some(one => one.naturalWidth > 200)")
+        assert browser.driver.execute_script("return [...document.images].some(image => image.naturalWidth > 200)")
 
 
 def test_a_run_is_cancelled_and_retried_by_its_buttons(browser: Browser, up: Up) -> None:
     browser.resize(LAPTOP)
-    before = up.api.count(RESUMED)
+    before = up.api.count_logs(RESUMED)
     run = up.api.trigger("train/train", endless_training(2_000_000))
-    up.api.wait_for_words("training: step 0 of 2,000,000")
+    up.api.wait_for_log("training: step 0 of 2,000,000")
     browser.open(f"/runs/flow-run/{run}")
     browser.wait_for_text("Running", "Cancel")
     processes = processes_of(run)
@@ -127,32 +128,32 @@ def test_a_run_is_cancelled_and_retried_by_its_buttons(browser: Browser, up: Up)
     assert wait_until(lambda: not any(process.is_running() for process in processes), 20)
     browser.wait_for_text("Cancelled", limit_s=120)
     _confirm(browser, "Retry")
-    up.api.wait_for_words(RESUMED, before + 1)
+    up.api.wait_for_log(RESUMED, before + 1)
     assert up.api.set_state(run, "CANCELLING", "Cancelling") == "ACCEPT"
     up.api.wait_for_state(run, "Cancelled")
 
 
-def test_nothing_that_is_secret_is_in_the_api(up: Up) -> None:
-    """The webhook's address is one: whoever knows it can write there."""
-    asked = {
+def test_no_secret_is_in_the_api(up: Up) -> None:
+    """The URL of the webhook is a secret: it is all that one needs to post there."""
+    requests = {
         "/flow_runs/filter": "POST", "/deployments/filter": "POST", "/logs/filter": "POST", "/artifacts/filter": "POST",
         "/work_pools/filter": "POST", "/variables/filter": "POST", "/automations/filter": "POST",
         "/block_documents/filter": "POST", "/admin/settings": "GET",
     }  # fmt: skip
-    for path, method in asked.items():
-        words: dict[str, Any] = {"json": {}} if method == "POST" else {}
-        answer = json.dumps(up.api.ask(method, path, **words))
+    for path, method in requests.items():
+        options: dict[str, Any] = {"json": {}} if method == "POST" else {}
+        answer = json.dumps(up.api.request(method, path, **options))
         assert up.webhook.url not in answer, path
         assert not re.search(r"secret_access_key\W+\w{8}", answer, re.IGNORECASE), path
 
 
-def _confirm(browser: Browser, words: str) -> None:
-    """Press a button, and the one in the dialog that asks whether it is meant."""
-    browser.click(words)
+def _confirm(browser: Browser, button: str) -> None:
+    """Press a button and confirm in the dialog."""
+    browser.click(button)
     browser.wait_for_text("Close")
-    browser.click("Confirm" if "Confirm" in browser.text else words, last=True)
+    browser.click("Confirm" if "Confirm" in browser.text else button, last=True)
 
 
 def _as_shown(field: FieldInfo) -> str:
-    """A description as the form has it: Markdown's backquotes become a font."""
+    """A description as the form shows it, without the backquotes of Markdown."""
     return " ".join((field.description or "NO DESCRIPTION").replace("`", "").split())
