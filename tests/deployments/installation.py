@@ -59,7 +59,10 @@ def start_server(port: int, environment: dict[str, str], log: Path) -> GuardedCh
 
 
 def client_environment(folder: Path, address: str) -> dict[str, str]:
-    """The environment of the clients and workers of a server, with a home and a data folder of their own."""
+    """The environment of the clients and workers of a server, with a home and a data folder of their own.
+
+    Trainings use one core, so that servers and workers have another one.
+    """
     return {
         **os.environ,
         "HOME": str(folder),
@@ -67,6 +70,7 @@ def client_environment(folder: Path, address: str) -> dict[str, str]:
         "SPINNERET_ROOT": str(ROOT),
         "PREFECT_API_URL": f"{address}/api",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "OMP_NUM_THREADS": "1",
     }
 
 
