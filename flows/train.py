@@ -21,9 +21,9 @@ from flows.prepare import Prepared, prepare
 from tasks.base_model import make_base_model
 from tasks.corpus import check_sources, make_corpus
 from tasks.corpus_report import make_report
-from tasks.evaluation.reports.terminal import end_text
+from tasks.evaluation.reports.terminal import summary_text
 from tasks.observability.logs import start_run
-from tasks.packaging.package import report_place
+from tasks.packaging.package import report_path
 from tasks.parameters import (
     CorpusParameters,
     ModelParameters,
@@ -164,13 +164,13 @@ def summary(trained: Trained | Unchanged) -> str:
     release = trained.release
     uri = release.uri.rpartition("@")[0]
     lines = [
-        end_text(
+        summary_text(
             read_comparison(trained.lineage.comparison),
             width=shutil.get_terminal_size((100, 24)).columns,
             colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         ),
         f"release        {uri}@latest (version {release.version[:12]}{', the champion' if release.champion else ''})",
-        f"report         {report_place(release)}",
+        f"report         {report_path(release)}",
         f"use it         python flows/sample.py {shlex.quote('you can')}{_flags(release)}",
         f"see all        python flows/release.py list{_flags(release)}",
     ]

@@ -16,7 +16,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.evaluation.reports.loss_plot import draw_losses, losses_markdown
+from tasks.evaluation.reports.loss_plot import losses_markdown, plot_losses
 from tasks.modeling import set_thread_defaults
 from tasks.observability.artifacts import show
 from tasks.observability.progress import TrainingProgress
@@ -127,7 +127,7 @@ def forget_weights(
 def show_training(weights: Weights, report: Report) -> None:
     """Show the losses in the UI, as a plot with the loss floor and as a table."""
     history = read_history(weights)
-    picture = base64.b64encode(draw_losses(history, floor=report.floor)).decode()
+    picture = base64.b64encode(plot_losses(history, floor=report.floor)).decode()
     markdown = losses_markdown(history, picture=f"data:image/png;base64,{picture}")
     show("losses", markdown, "Losses of the training, step by step")
 

@@ -1,4 +1,5 @@
-"""What a release consists of: its folder, its figures, and the report of the run beside it.
+"""The content of a release: weights, facts, model card and the report of the run.
 
-What comes in: the lineage of a run. What it leaves: a folder that can be published.
+What comes in: the lineage of a run and its parameters. What it leaves: a folder that can be published, and the report
+of the run on this machine.
 """

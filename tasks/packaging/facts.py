@@ -1,8 +1,4 @@
-"""What a release says of itself, in figures: `release.json`, from which the model card and the listings are made.
-
-What comes in: references to what the run made. What it leaves: JSON values. No path, no time, nothing that a second run
-with the same inputs would say differently.
-"""
+"""The facts of a release: the content of `release.json`, from which the model card and the listings are made."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +12,11 @@ from tasks.stage.lineage import Lineage
 _SPEEDS = ("tokens_per_second",)
 
 
-def release_facts(lineage: Lineage, release: ReleaseParameters) -> dict[str, Any]:
-    """The figures of a release, and the keys of its stages, by which a later run sees what has changed."""
+def describe_release(lineage: Lineage, release: ReleaseParameters) -> dict[str, Any]:
+    """JSON values: the figures of a release, and the keys of its stages, by which a later run sees what has changed.
+
+    There is no path, no time and nothing else that a second run with the same inputs would change.
+    """
     base, corpus, tokens, weights = lineage.base, lineage.corpus, lineage.tokens, lineage.weights
     before, after = lineage.before, lineage.after
     counts = corpus.model_dump(include={"documents", "train_documents", "eval_documents", "duplicates", "derivations"})
@@ -48,19 +47,19 @@ def release_facts(lineage: Lineage, release: ReleaseParameters) -> dict[str, Any
 
 
 def gate_key(release: ReleaseParameters) -> str:
-    """Stands for what the parameters say of the gate."""
+    """Digest of the parameters of the gate."""
     return digest("gate", release.model_dump(exclude={"destination", "name"}))
 
 
 def steady_history(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The history without what depends on how busy the machine was."""
+    """The history without speeds, which depend on how busy the machine was."""
     return [{name: value for name, value in entry.items() if name not in _SPEEDS} for entry in history]
 
 
 def portable(text: str) -> str:
-    """A path as another machine can use it; what is no absolute path stays as it is.
+    """An absolute path without what belongs to this machine; any other text is returned unchanged.
 
-    Where it lies below the current folder or the project it becomes relative, else the name alone is left.
+    A path inside the current folder or the checkout becomes relative; of any other only the name is kept.
     """
     path = Path(text).expanduser()
     if not path.is_absolute():
@@ -71,14 +70,14 @@ def portable(text: str) -> str:
     return path.name
 
 
-def portable_parameters(told: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Parameters without a path of this machine, and without where the release lies, which is no property of it."""
-    corpus, model, training = told["corpus"], told["model"], told["training"]
+def portable_parameters(parameters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Parameters without paths of this machine and without the destination, which is not a property of a release."""
+    corpus, model, training = parameters["corpus"], parameters["model"], parameters["training"]
     paths = {name: portable(value) for name, value in training.items() if name.endswith("_path") and value}
     return {
-        **told,
+        **parameters,
         "corpus": {**corpus, "source": [portable(source) for source in corpus.get("source", ())]},
         "model": {**model, "name": portable(model["name"])},
         "training": {**training, **paths},
-        "release": {name: value for name, value in told["release"].items() if name != "destination"},
+        "release": {name: value for name, value in parameters["release"].items() if name != "destination"},
     }

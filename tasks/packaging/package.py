@@ -1,37 +1,35 @@
-"""Package: the folder that a release is published from, and the report of the run beside it.
-
-What comes in: the lineage of a release and the parameters of the run. What it leaves: `data/release/<key>/published/`,
-made of nothing that depends on the time or the machine, so that the same run gives the same release; and
-`data/reports/<name>-<version>.html`, the report with the timings of this machine.
-"""
+"""The folder that a release is published from, and the report of the run on this machine."""
 
 import os
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tasks.evaluation.reports.model_card import model_card
-from tasks.packaging.facts import portable_parameters, release_facts, steady_history
-from tasks.packaging.run_report import REPORT, run_report
+from tasks.packaging.facts import describe_release, portable_parameters, steady_history
+from tasks.packaging.run_report import REPORT, render_report
 from tasks.parameters import RunParameters
 from tasks.settings import settings
 from tasks.stage.contents import load_templates, read_history, read_prompts, read_samples
-from tasks.stage.folders import Facts, digest, json_text, make_place
+from tasks.stage.folders import Facts, digest, json_text, make_place, write_whole
 from tasks.stage.lineage import Lineage, Release
-from tasks.stage.references import Package, Samples, Weights
+from tasks.stage.references import Package, Samples
 
 VERSION = 3
 PUBLISHED = "published"
-"""Sub-folder of a package that is published as it is."""
+"""Subfolder of a package whose content is published as it is."""
 
 
-def make_package(lineage: Lineage, told: RunParameters) -> Package:
-    """The folder to publish; its key is its content's, so the same run gives the same release."""
-    facts = release_facts(lineage, told.release)
-    shown, name = shown_parameters(told), told.release.name
+def make_package(lineage: Lineage, parameters: RunParameters) -> Package:
+    """Make `data/release/<key>/published/`, or find it there.
+
+    The key follows from the content, which depends neither on the time nor on the machine: the same run gives the same
+    release.
+    """
+    facts = describe_release(lineage, parameters.release)
+    public, name = _public_parameters(parameters), parameters.release.name
     pairs = _pair_up(lineage.before, lineage.after)
     templates = [{"name": one.name, "template": one.text} for one in load_templates(lineage.corpus)]
     files = {
@@ -39,38 +37,44 @@ def make_package(lineage: Lineage, told: RunParameters) -> Package:
         "samples.json": json_text(pairs),
         "templates.json": json_text(templates),
         "history.json": json_text(steady_history(read_history(lineage.weights))),
-        "parameters.yaml": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True),
+        "parameters.yaml": yaml.safe_dump(public, sort_keys=False, allow_unicode=True),
         "README.md": model_card(name, facts, pairs),
-        REPORT: run_report(lineage, shown, name),
+        REPORT: render_report(lineage, public, name),
     }
     key = digest("release", VERSION, lineage.weights.model_sha256, files)
-    return Package.make(key, partial(_fill, lineage.weights, files))
+
+    def fill(folder: Path) -> Facts:
+        published = folder / PUBLISHED
+        published.mkdir()
+        for path in sorted((lineage.weights.folder / "model").iterdir()):
+            _link(path, published / path.name)
+        for name, text in files.items():
+            (published / name).write_text(text, encoding="utf-8")
+        return {}
+
+    return Package.make(key, fill)
 
 
-def write_report(lineage: Lineage, told: RunParameters, release: Release) -> None:
-    """Write the report of a run, with its timings, to `data/reports/`."""
-    place = report_place(release)
-    make_place(place.parent)
-    text = run_report(lineage, shown_parameters(told), release.name, made=release)
-    if place.is_file() and place.read_text(encoding="utf-8") == text:
-        return
-    partial_place = place.with_name(f".{place.name}.{os.getpid()}")
-    partial_place.write_text(text, encoding="utf-8")
-    partial_place.replace(place)
+def write_report(lineage: Lineage, parameters: RunParameters, release: Release) -> None:
+    """Write the report of a run, with the timings of this machine, to `data/reports/`."""
+    path = report_path(release)
+    text = render_report(lineage, _public_parameters(parameters), release.name, release=release)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        make_place(path.parent)
+        write_whole(path, text)
 
 
-def report_place(release: Release) -> Path:
-    """Where the report of the run that made a release lies on this machine."""
+def report_path(release: Release) -> Path:
+    """The report of the run that made a release, on this machine."""
     return settings().data / "reports" / f"{release.name}-{release.version[:12]}.html"
 
 
-def shown_parameters(told: RunParameters) -> dict[str, dict[str, Any]]:
-    """Parameters as anybody may see them."""
-    return portable_parameters(told.model_dump(mode="json", exclude_none=True))
+def _public_parameters(parameters: RunParameters) -> dict[str, dict[str, Any]]:
+    return portable_parameters(parameters.model_dump(mode="json", exclude_none=True))
 
 
 def _pair_up(before: Samples, after: Samples) -> list[dict[str, Any]]:
-    """The samples of two models, in pairs of equal prompt and seed."""
+    """Samples of two models, paired by prompt and seed."""
     flags = {prompt.text: prompt.flags for prompt in read_prompts(after)}
     return [
         {
@@ -81,18 +85,8 @@ def _pair_up(before: Samples, after: Samples) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _fill(weights: Weights, files: dict[str, str], folder: Path) -> Facts:
-    published = folder / PUBLISHED
-    published.mkdir()
-    for path in sorted((weights.folder / "model").iterdir()):
-        _link(path, published / path.name)
-    for name, text in files.items():
-        (published / name).write_text(text, encoding="utf-8")
-    return {}
-
-
 def _link(source: Path, target: Path) -> None:
-    """A second name for a large file that nobody changes; a copy where the disk has no such thing."""
+    """Link a large file that nobody changes; copy it where the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

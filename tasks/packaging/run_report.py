@@ -1,9 +1,4 @@
-"""Run report: all that is known of a run, as one HTML file that opens from disk.
-
-What comes in: the lineage of a release and the parameters of the run. What it leaves: the text of `report.html`. The
-one that travels in a release has neither timings nor the release's own version, so that the same run gives the same
-release.
-"""
+"""The data of the HTML report, read from the folders of the stages."""
 
 from typing import Any
 
@@ -17,8 +12,14 @@ from tasks.stage.references import Reference
 REPORT = "report.html"
 
 
-def run_report(lineage: Lineage, told: dict[str, dict[str, Any]], title: str, *, made: Release | None = None) -> str:
-    """The report; `told` are the parameters as they may be shown, `made` what came of it, where that is known."""
+def render_report(
+    lineage: Lineage, parameters: dict[str, dict[str, Any]], title: str, *, release: Release | None = None
+) -> str:
+    """The HTML report of a run.
+
+    The report that is published with a release has neither timings nor the release's own version, so that the same run
+    gives the same release; `release` adds both.
+    """
     return render_html(
         ReportData(
             title=title,
@@ -26,16 +27,16 @@ def run_report(lineage: Lineage, told: dict[str, dict[str, Any]], title: str, *,
             history=steady_history(read_history(lineage.weights)),
             floor_per_token=lineage.report.floor,
             corpus=read_report(lineage.report),
-            parameters=told,
-            timings=_timings(lineage) if made else {},
+            parameters=parameters,
+            timings=_timings(lineage) if release else {},
             environment=read_environment(lineage.weights),
-            lineage=[*_digests(lineage), *([("release", made.name, made.version)] if made else [])],
+            lineage=[*_digests(lineage), *([("release", release.name, release.version)] if release else [])],
         )
     )
 
 
 def _timings(lineage: Lineage) -> dict[str, float]:
-    """Seconds that each stage took when it was made, which for a cached one was in an earlier run."""
+    """Seconds that each stage took when its folder was made, which may have been in an earlier run."""
     stages: dict[str, Reference] = {
         "corpus": lineage.corpus,
         "tokens": lineage.tokens,
@@ -50,7 +51,7 @@ def _timings(lineage: Lineage) -> dict[str, float]:
 
 
 def _digests(lineage: Lineage) -> list[tuple[str, str, str]]:
-    """Stage, what it is, digest."""
+    """Stage, description and digest."""
     base, sources = lineage.base, read_report(lineage.report).sources
     return [
         *((one.kind, one.name, one.sha256) for one in sources),

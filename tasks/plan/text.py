@@ -1,13 +1,10 @@
-"""Plan as text: a table that fits 80 columns.
-
-What comes in: a plan. What it leaves: lines of at most 80 characters; numbers have thousands separators.
-"""
+"""A plan as a table of at most 80 columns."""
 
 import textwrap
 from collections.abc import Iterator
 
 from tasks.plan.plan import Plan
-from tasks.units import duration, size
+from tasks.units import duration, number, size
 
 WIDTH, LABEL = 80, 15
 
@@ -32,7 +29,7 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     )
     yield "tokens", f"{tokens.train_tokens:,} to train on, {tokens.eval_tokens:,} held out"
     yield "blocks", f"{tokens.train_blocks:,} to train on, {tokens.eval_blocks:,} held out, of {tokens.block_size:,}"
-    yield "loss floor", "not known" if plan.floor is None else f"{plan.floor:.3f} nats a token"
+    yield "loss floor", "unknown" if plan.floor is None else f"{number(plan.floor)} nats per token"
     yield "model", _model(plan)
     yield "device", f"{plan.device}, {plan.precision}"
     yield from _steps(plan)
@@ -51,7 +48,7 @@ def _model(plan: Plan) -> str:
 
 def _steps(plan: Plan) -> Iterator[tuple[str, str]]:
     steps = plan.steps
-    yield "steps", f"{steps.total:,} ({steps.per_epoch:,} an epoch, {steps.epochs:,.3g} epochs)"
+    yield "steps", f"{steps.total:,} ({steps.per_epoch:,} an epoch, {number(steps.epochs)} epochs)"
     yield "  each", f"batch {steps.batch_size:,} x accumulation {steps.accumulation:,} x processes {steps.processes:,}"
     warmup = f", {steps.warmup:,} steps of warm-up" if steps.warmup else ""
     yield "  learning rate", f"{steps.learning_rate:g}, {steps.schedule}{warmup}"

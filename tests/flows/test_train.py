@@ -18,7 +18,7 @@ from flows.train import summary as train_summary
 from flows.train import train
 from tasks.evaluation.corpus.text import report_markdown
 from tasks.evaluation.models.prompts import NO_ROOM
-from tasks.evaluation.reports.loss_plot import draw_losses
+from tasks.evaluation.reports.loss_plot import plot_losses
 from tasks.parameters import Group, ModelParameters, ReleaseParameters, SampledModelParameters, SamplingParameters
 from tasks.registry.locate import fetch_release, latest
 from tasks.registry.verbs import list_releases
@@ -191,7 +191,7 @@ def test_the_ui_shows_the_samples_side_by_side_and_the_training_at_its_end(first
     assert made.report.floor is not None
     with at(first.folder):
         history = read_history(made.weights)
-    picture = base64.b64encode(draw_losses(history, floor=made.report.floor)).decode()
+    picture = base64.b64encode(plot_losses(history, floor=made.report.floor)).decode()
     assert str(losses.data).startswith(f"![losses over the steps](data:image/png;base64,{picture})")
     [last] = re.findall(r"\n\| 3 \| ([\d.]+) \|", str(losses.data))
     measured = [entry["eval_loss"] for entry in history if "eval_loss" in entry]

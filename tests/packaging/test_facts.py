@@ -1,4 +1,4 @@
-"""Claims about what a release says of itself."""
+"""The facts of a release."""
 
 from pathlib import Path
 
@@ -34,13 +34,15 @@ def test_a_path_of_this_machine_is_made_relative_or_left_out(tmp_path: Path, mon
 
 
 def test_parameters_of_a_release_hold_no_path_and_no_destination() -> None:
-    told = {
+    parameters = {
         "corpus": CorpusParameters(source=("/home/me/a.txt", "b.txt")),
         "model": ModelParameters(name="/home/me/model"),
         "training": TrainingParameters(load_preprocessed_data_path="/home/me/tokens.json"),
         "release": ReleaseParameters(destination="/home/me/store", name="n"),
     }
-    held = portable_parameters({name: group.model_dump(mode="json", exclude_none=True) for name, group in told.items()})
+    held = portable_parameters(
+        {name: group.model_dump(mode="json", exclude_none=True) for name, group in parameters.items()}
+    )
     assert "/home" not in str(held)
     assert held["corpus"]["source"] == ["a.txt", "b.txt"]
     assert held["release"] == {"name": "n", "gate": "on"}

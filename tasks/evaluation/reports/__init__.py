@@ -1,4 +1,4 @@
-"""Everything that shows the figures of a run: HTML, Markdown, terminal, model card.
+"""The figures of a run as an HTML page, Markdown, text for a terminal, a plot and a model card.
 
-What comes in: figures. What it leaves: text that no sample and no name can break out of.
+What comes in: figures. What it leaves: text in which samples and names are escaped.
 """

@@ -19,7 +19,7 @@ from tasks.evaluation.models.measures import (
     reasons,
 )
 from tasks.evaluation.models.run_figures import RunFigures
-from tasks.evaluation.reports.loss_plot import Entry, losses_svg
+from tasks.evaluation.reports.loss_plot import Entry, plot_losses_svg
 from tasks.evaluation.text import one_line
 from tasks.units import duration
 
@@ -92,8 +92,8 @@ def render_html(data: ReportData) -> str:
         metrics=all_metrics(figures),
         legend=_legend(figures),
         prompts=_prompts(figures),
-        wide_plot=Markup(losses_svg(history, floor=floor)),  # noqa: S704 drawn by matplotlib from numbers
-        narrow_plot=Markup(losses_svg(history, floor=floor, narrow=True)),  # noqa: S704
+        wide_plot=Markup(plot_losses_svg(history, floor=floor)),  # noqa: S704 drawn by matplotlib from numbers
+        narrow_plot=Markup(plot_losses_svg(history, floor=floor, narrow=True)),  # noqa: S704
         corpus=_corpus_cards(data.corpus),
         timings=_timing_bars(data.timings),
         total_time=duration(sum(data.timings.values())),

@@ -1,8 +1,7 @@
-"""Losses: the history of a training as a picture and as a table.
+"""The history of a training as a plot of the losses over the steps and as a Markdown table.
 
-What comes in: the entries of the history (`step` with `eval_loss`, or with `loss` and what belongs to it), and the loss
-floor in nats a token. What it leaves: both losses over the steps with the floor drawn in, as a PNG or as an SVG for a
-page, and Markdown with the picture and a row for each measurement.
+An entry of the history has `step` with `eval_loss`, or with `loss`, `learning_rate`, `grad_norm` and
+`tokens_per_second`.
 """
 
 import re
@@ -21,22 +20,22 @@ if TYPE_CHECKING:
 Entry = Mapping[str, float]
 
 _ROWS = 25
-"""Rows of the table, but for the last one: the picture has all of it."""
+"""Rows of the table before the last one; the plot shows every measurement."""
 
 _LOG = 4
-"""From this ratio of the highest loss to the lowest on, the axis is logarithmic: the end of a training is seen, too."""
+"""From this ratio of the highest to the lowest loss, the axis is logarithmic, which shows the end of a training."""
 
 _INK = "#010203"
-"""Becomes the colour of the text around an SVG."""
+"""Placeholder for the colour of the text around an SVG."""
 
 _SERIES = (("loss", "training", "-", "#2f7fd1"), ("eval_loss", "held out", "o-", "#c8641b"))
-"""Name, label, line, and a colour that can be told from white and from black."""
+"""Name, label, line style, and a colour that is visible on white and on black."""
 
 _FLOOR = "#8a63c9"
 
 
-def draw_losses(history: Sequence[Entry], *, floor: float | None = None) -> bytes:
-    """A PNG, 900 x 450 pixels: training loss and held-out loss in nats a token over the steps."""
+def plot_losses(history: Sequence[Entry], *, floor: float | None = None) -> bytes:
+    """A PNG of 900 x 450 pixels: training and held-out loss over the steps; `floor` in nats per token."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     png = BytesIO()
@@ -44,17 +43,17 @@ def draw_losses(history: Sequence[Entry], *, floor: float | None = None) -> byte
     return png.getvalue()
 
 
-def losses_svg(history: Sequence[Entry], *, floor: float | None = None, narrow: bool = False) -> str:
-    """The same as an `<svg>` element for a page, in the page's own font and colour of text, on no background.
+def plot_losses_svg(history: Sequence[Entry], *, floor: float | None = None, narrow: bool = False) -> str:
+    """The same plot as an `<svg>` element without background, in the font and text colour of the page around it.
 
-    `narrow` is drawn for a phone; the ids of the two differ. The same history gives the same text.
+    `narrow` draws it for a phone; ids differ between the two. Equal histories give equal text.
     """
     return _svg(tuple(tuple(entry.items()) for entry in history), floor, narrow)
 
 
 @lru_cache(maxsize=2)
 def _svg(entries: tuple[tuple[tuple[str, float], ...], ...], floor: float | None, narrow: bool) -> str:
-    """Drawn once for the two reports of a run, the published one and that with the timings of this machine."""
+    """Cached, since a run has two reports: the published one and the one with the timings of this machine."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -76,7 +75,7 @@ def series(history: Sequence[Entry], name: str) -> tuple[list[int], list[float]]
 
 
 def losses_markdown(history: Sequence[Entry], *, picture: str) -> str:
-    """The picture (an address, or a data: URI) and a table of the measurements, some 25 at most."""
+    """The picture (a URL or a data: URI) and a table of at most 26 measurements."""
     rows = [_row(history, index) for index, entry in enumerate(history) if "eval_loss" in entry]
     every = -(-len(rows) // _ROWS)
     head = ("step", "held-out loss", "training loss", "learning rate", "gradient norm", "tokens/s")
@@ -85,7 +84,7 @@ def losses_markdown(history: Sequence[Entry], *, picture: str) -> str:
 
 
 def _row(history: Sequence[Entry], index: int) -> list[str]:
-    """A measurement with the training entry before it."""
+    """A measurement and the training entry before it."""
     trained = next((entry for entry in reversed(history[:index]) if "loss" in entry), None)
     measured = [f"{history[index]['step']:,}", f"{history[index]['eval_loss']:.4f}"]
     if trained is None:
@@ -111,7 +110,7 @@ def _figure(
         axes.axhline(floor, linestyle="--", linewidth=1.5, color=_FLOOR, label=f"loss floor {floor:.4g}")
     scale = _scale(axes, [*_losses(history), *([floor] if floor is not None and floor > 0 else [])])
     axes.set_xlabel("step", color=ink)
-    axes.set_ylabel(f"loss (nats a token{scale})", color=ink)
+    axes.set_ylabel(f"loss (nats per token{scale})", color=ink)
     axes.tick_params(colors=ink, which="both")
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(ink)
@@ -121,13 +120,13 @@ def _figure(
 
 
 def _losses(history: Sequence[Entry]) -> Iterator[float]:
-    """The losses that can be drawn."""
+    """The losses that are finite."""
     for name, *_ in _SERIES:
         yield from (loss for loss in series(history, name)[1] if isfinite(loss))
 
 
 def _scale(axes: "Axes", values: Sequence[float]) -> str:
-    """Choose the scale of the losses, and say which where it is not the usual one."""
+    """Set the scale of the loss axis and return a remark for its label, empty for a linear scale."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     lowest, highest = min(values, default=0), max(values, default=1)
@@ -143,7 +142,7 @@ def _scale(axes: "Axes", values: Sequence[float]) -> str:
 
 
 def _inline(svg: str, prefix: str) -> str:
-    """Only the element, with ids that are its own and without what needs a namespace or a style sheet."""
+    """The `<svg>` element alone, with unique ids, without metadata, style sheet and XLink namespace."""
     element = svg[svg.index("<svg") :]
     element = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", element, flags=re.DOTALL)
     for gone in (r' width="[^"]*"', r' height="[^"]*"', r' xmlns:xlink="[^"]*"'):

@@ -1,8 +1,4 @@
-"""Text of a run: the verdict, the measures and the samples, for the log, for the UI and for the terminal.
-
-What comes in: RunFigures. What it leaves: lines for the log, Markdown for the UI, and the one screen that a run ends
-with. A terminal does not obey what a model wrote, and it cannot leave its cell of a table.
-"""
+"""The verdict, the metrics and the samples of a run: Markdown for the UI and lines for the log."""
 
 from tasks.evaluation.models.measures import (
     LABELS,
@@ -18,7 +14,7 @@ from tasks.evaluation.tables import markdown_table
 from tasks.evaluation.text import markdown_cell, markdown_item, one_line
 
 NOTHING = "(nothing)"
-"""Stands where a model wrote nothing."""
+"""Shown where a model wrote nothing."""
 
 
 def headline(figures: RunFigures) -> str:
@@ -30,7 +26,7 @@ def headline(figures: RunFigures) -> str:
 
 
 def verdict_text(figures: RunFigures) -> list[str]:
-    """The verdict, then each of its reasons, as lines that a terminal can show; digests are whole."""
+    """The verdict, then each of its reasons, as lines for the log with full digests."""
     return [headline(figures), *map(one_line, figures.verdict.reasons)]
 
 
@@ -44,7 +40,7 @@ def summary_markdown(figures: RunFigures) -> str:
 
 
 def metrics_markdown(figures: RunFigures) -> str:
-    """A row for each measure, a column for each model."""
+    """A table with a row for each metric and a column for each model."""
     head = ["measure", *(LABELS[one.role] for one in figures.models)]
     names = ["model", *map(model_name, figures.models)]
     rows = [
@@ -54,14 +50,14 @@ def metrics_markdown(figures: RunFigures) -> str:
 
 
 def samples_markdown(figures: RunFigures) -> str:
-    """A section for each prompt, with its flags, and a line for each sample and model, which a phone can wrap."""
+    """A heading for each prompt, with its flags, and a line for each sample and model, which wraps on a phone."""
     notes = {note.text: note for note in figures.prompts}
     lines = []
-    for prompt, places in by_prompt(figures):
+    for prompt, indices in by_prompt(figures):
         lines += ["", f"#### {_prompt(prompt, notes.get(prompt))}", ""]
-        for number, place in enumerate(places, start=1):
-            lines.append(f"{number}. seed {figures.samples[place].seed}")
-            lines += [f"    - {LABELS[one.role]}: {_written(one)}" for one in figures.samples[place].written]
+        for number, index in enumerate(indices, start=1):
+            lines.append(f"{number}. seed {figures.samples[index].seed}")
+            lines += [f"    - {LABELS[one.role]}: {_written(one)}" for one in figures.samples[index].written]
     return "\n".join(lines[1:]) + "\n"
 
 

@@ -1,9 +1,4 @@
-"""End of a run: one screen of the terminal, but for the release and what to do next.
-
-What comes in: RunFigures and the columns of the terminal. What it leaves: the verdict, losses, validity and novelty,
-and samples before and after side by side, cut so that all of it is seen at once. A terminal does not obey what a model
-wrote.
-"""
+"""The summary of a run for a terminal: verdict, headline metrics and samples side by side, cut to one screen."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,36 +15,42 @@ from tasks.evaluation.text import one_line
 from tasks.units import count
 
 PROMPTS = 5
-"""Prompts that are shown."""
+"""The number of prompts that are shown."""
 
 LINES = 24
-"""Lines that all samples together may take, unless there are more samples."""
+"""Lines that all samples together take, unless there are more samples than lines."""
 
-NARROWEST = 50
-"""Columns, however few the terminal has."""
+MIN_WIDTH = 50
+"""The smallest width in columns, also where the terminal has fewer."""
 
 MARK = 7
-"""Columns of the longest mark."""
+"""Width of the longest mark in columns."""
 
 GAP = 2
-"""Columns between two columns."""
+"""Blanks between two columns of a table."""
 
 STYLES = {"new": "green", "copied": "yellow", "invalid": "red"}
 COLUMNS = {"base": "before", "challenger": "after", "champion": "champion"}
 
 
-def end_text(figures: RunFigures, *, width: int, samples_per_prompt: int = 3, colour: bool = False) -> str:
-    """The end of a run as lines of at most `width` columns; plain text unless `colour`, and the same each time."""
-    width = max(width, NARROWEST)
-    parts = [_verdict(figures), Text(), _glance(figures), Text(), *_samples(figures, width, samples_per_prompt)]
+def summary_text(figures: RunFigures, *, width: int, samples_per_prompt: int = 3, colour: bool = False) -> str:
+    """Lines of at most `width` columns, without colour codes unless `colour`; control characters are escaped."""
+    width = max(width, MIN_WIDTH)
+    parts = [
+        _verdict(figures),
+        Text(),
+        _headline_metrics(figures),
+        Text(),
+        *_samples(figures, width, samples_per_prompt),
+    ]
     return render_text(Group(*parts), width=width, colour=colour)
 
 
 def _verdict(figures: RunFigures) -> Table:
-    """The verdict with its main reason: of a refusal in spite of a better loss, the last guard that was failed."""
-    said = reasons(figures)
-    main = said[-1] if figures.verdict.comparison.wins and not figures.verdict.promote else said[0]
-    more = f" (and {count(len(said) - 1, 'reason')} more in the report)" if len(said) > 1 else ""
+    """The verdict with its main reason; where a better loss is refused, the last guard that failed."""
+    why = reasons(figures)
+    main = why[-1] if figures.verdict.comparison.wins and not figures.verdict.promote else why[0]
+    more = f" (and {count(len(why) - 1, 'reason')} more in the report)" if len(why) > 1 else ""
     style = "red" if not figures.verdict.promote else "green" if passes_gate(figures) else "yellow"
     grid = Table.grid(padding=(0, GAP, 0, 0))
     grid.add_row(Text("verdict"), Text(headline(figures), style=f"bold {style}"))
@@ -57,8 +58,8 @@ def _verdict(figures: RunFigures) -> Table:
     return grid
 
 
-def _glance(figures: RunFigures) -> Table:
-    """Losses, validity and novelty, a column for each model and one for the floor."""
+def _headline_metrics(figures: RunFigures) -> Table:
+    """Losses, validity and novelty, with a column for each model and one for the floor."""
     rows = headline_metrics(figures)
     floored = any(row.floor for row in rows)
     heads = [*(COLUMNS[one.role] for one in figures.models), *(["floor"] * floored)]
@@ -73,18 +74,18 @@ def _glance(figures: RunFigures) -> Table:
 
 
 def _samples(figures: RunFigures, width: int, most: int) -> Iterator[RenderableType]:
-    """The table of samples, and how many prompts there are more."""
-    shown = [(prompt, places[:most]) for prompt, places in by_prompt(figures)]
+    """The table of samples, then the number of prompts that are not shown."""
+    shown = [(prompt, indices[:most]) for prompt, indices in by_prompt(figures)]
     if not shown:
         return
-    lines = max(1, LINES // sum(len(places) for _, places in shown[:PROMPTS]))
+    lines = max(1, LINES // sum(len(indices) for _, indices in shown[:PROMPTS]))
     yield _table(figures, shown[:PROMPTS], width, lines)
     if len(shown) > PROMPTS:
         yield Text(f"and {count(len(shown) - PROMPTS, 'prompt')} more in the report")
 
 
 def _table(figures: RunFigures, shown: Sequence[tuple[str, list[int]]], width: int, lines: int) -> Table:
-    """Prompt, before and after, `lines` lines each; the marks have a column each where there are any."""
+    """Prompt, before and after, `lines` lines each; where samples have marks, these have columns of their own."""
     mark = MARK if any(one.mark for row in figures.samples for one in row.written) else 0
     prompt = width // 5
     text = (width - prompt - 2 * mark - (4 if mark else 2) * GAP) // 2
@@ -93,10 +94,10 @@ def _table(figures: RunFigures, shown: Sequence[tuple[str, list[int]]], width: i
         grid.add_column(width=columns, no_wrap=True)
     blank = [Text()] if mark else []
     grid.add_row(_head("prompt"), *blank, _head("before"), *blank, _head("after"))
-    for name, places in shown:
-        for place in places:
-            first = Text(_cut(repr(name), prompt, lines) if place == places[0] else "")
-            before, after = figures.samples[place].written[:2]
+    for name, indices in shown:
+        for index in indices:
+            first = Text(_cut(repr(name), prompt, lines) if index == indices[0] else "")
+            before, after = figures.samples[index].written[:2]
             grid.add_row(first, *_cells(before, text, lines)[not mark :], *_cells(after, text, lines)[not mark :])
         if name != shown[-1][0]:
             grid.add_row()
@@ -113,7 +114,7 @@ def _cells(one: Sample, columns: int, lines: int) -> list[Text]:
 
 
 def _cut(text: str, columns: int, lines: int) -> str:
-    """So many lines of so many columns; an ellipsis stands for what is cut off."""
+    """At most `lines` lines of `columns` columns; an ellipsis marks where the text is cut."""
     wrapped = [
         line.plain.rstrip() for line in Text(one_line(text)).wrap(Console(width=columns), columns, overflow="fold")
     ]

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from tasks.evaluation.reports.loss_plot import draw_losses, losses_markdown, losses_svg, series
+from tasks.evaluation.reports.loss_plot import losses_markdown, plot_losses, plot_losses_svg, series
 
 
 def history(measurements: int) -> list[dict[str, Any]]:
@@ -26,14 +26,14 @@ def test_the_series_are_those_of_the_entries() -> None:
 
 
 def test_the_picture_is_a_png_with_both_curves() -> None:
-    with Image.open(BytesIO(draw_losses(history(11)))) as picture:
+    with Image.open(BytesIO(plot_losses(history(11)))) as picture:
         assert (picture.format, picture.size) == ("PNG", (900, 450))
-    assert {(47, 127, 209), (200, 100, 27)} <= colours(draw_losses(history(11))), "training and held out"
+    assert {(47, 127, 209), (200, 100, 27)} <= colours(plot_losses(history(11))), "training and held out"
 
 
 def test_another_history_is_another_picture() -> None:
-    assert draw_losses(history(11)) != draw_losses(history(12))
-    assert draw_losses(history(11)) == draw_losses(history(11))
+    assert plot_losses(history(11)) != plot_losses(history(12))
+    assert plot_losses(history(11)) == plot_losses(history(11))
 
 
 def test_the_table_has_each_measurement_with_the_training_before_it() -> None:
@@ -60,8 +60,8 @@ def colours(png: bytes) -> set[tuple[int, ...]]:
 
 
 def test_the_floor_is_drawn_in_where_it_is_known() -> None:
-    assert (138, 99, 201) in colours(draw_losses(history(11), floor=0.25))
-    assert (138, 99, 201) not in colours(draw_losses(history(11)))
+    assert (138, 99, 201) in colours(plot_losses(history(11), floor=0.25))
+    assert (138, 99, 201) not in colours(plot_losses(history(11)))
 
 
 @pytest.mark.parametrize("narrow", [False, True])
@@ -69,8 +69,8 @@ def test_the_floor_is_drawn_in_where_it_is_known() -> None:
 def test_the_drawing_for_a_page_is_one_element_that_refers_to_nothing_outside(
     narrow: bool, floor: float | None
 ) -> None:
-    svg = losses_svg(history(11), floor=floor, narrow=narrow)
-    assert svg == losses_svg(history(11), floor=floor, narrow=narrow)
+    svg = plot_losses_svg(history(11), floor=floor, narrow=narrow)
+    assert svg == plot_losses_svg(history(11), floor=floor, narrow=narrow)
     root = ElementTree.fromstring(svg)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert re.findall(r"https?://[^\"]*", svg) == ["http://www.w3.org/2000/svg"]
@@ -83,12 +83,12 @@ def test_the_drawing_for_a_page_is_one_element_that_refers_to_nothing_outside(
 
 def test_two_drawings_can_stand_in_one_page() -> None:
     ids = [
-        set(re.findall(r' id="([^"]*)"', losses_svg(history(11), floor=0.25, narrow=narrow)))
+        set(re.findall(r' id="([^"]*)"', plot_losses_svg(history(11), floor=0.25, narrow=narrow)))
         for narrow in (False, True)
     ]
     assert not ids[0] & ids[1]
     for narrow, own in zip((False, True), ids, strict=True):
-        svg = losses_svg(history(11), floor=0.25, narrow=narrow)
+        svg = plot_losses_svg(history(11), floor=0.25, narrow=narrow)
         assert set(re.findall(r'(?:url\(|href=")#([^")]*)', svg)) <= own
 
 
@@ -97,12 +97,12 @@ def test_two_drawings_can_stand_in_one_page() -> None:
     [[], [{"step": 0, "eval_loss": 6.0}], [{"step": 0, "eval_loss": math.inf}, {"step": 1, "loss": math.nan}]],
 )
 def test_a_history_of_little_or_of_nothing_finite_is_drawn_all_the_same(entries: list[dict[str, Any]]) -> None:
-    assert draw_losses(entries).startswith(b"\x89PNG")
-    ElementTree.fromstring(losses_svg(entries, floor=0.5))
+    assert plot_losses(entries).startswith(b"\x89PNG")
+    ElementTree.fromstring(plot_losses_svg(entries, floor=0.5))
 
 
 def test_a_steep_history_is_drawn_on_a_logarithmic_axis() -> None:
     flat = [{"step": 0, "eval_loss": 2.0}, {"step": 1, "eval_loss": 1.9}]
-    assert "logarithmic" in losses_svg(history(11), floor=0.25)
-    assert "logarithmic" not in losses_svg(flat)
-    assert "logarithmic" in losses_svg(flat, floor=0.1)
+    assert "logarithmic" in plot_losses_svg(history(11), floor=0.25)
+    assert "logarithmic" not in plot_losses_svg(flat)
+    assert "logarithmic" in plot_losses_svg(flat, floor=0.1)

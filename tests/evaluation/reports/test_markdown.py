@@ -12,7 +12,7 @@ from tasks.evaluation.models.gate import Guards
 from tasks.evaluation.models.measures import all_metrics
 from tasks.evaluation.models.run_figures import RunFigures
 from tasks.evaluation.reports.markdown import metrics_markdown, samples_markdown, summary_markdown, verdict_text
-from tasks.evaluation.reports.terminal import end_text
+from tasks.evaluation.reports.terminal import summary_text
 from tests.factories.hostile_text import HOSTILE, unescaped_bars
 from tests.factories.runs import CHAMPION, figures
 
@@ -53,17 +53,17 @@ def test_the_verdict_comes_first_and_then_each_reason() -> None:
 def test_the_first_line_says_what_becomes_of_the_champion(name: str, first: str) -> None:
     assert verdict_text(run(name))[0] == first
     assert first.removeprefix("refused: ") in summary_markdown(run(name)).splitlines()[0]
-    assert first in end_text(run(name), width=100)
+    assert first in summary_text(run(name), width=100)
 
 
 def test_a_gate_that_is_off_is_said_everywhere() -> None:
-    for told in (" ".join(verdict_text(run("off"))), summary_markdown(run("off")), end_text(run("off"), width=100)):
+    for told in (" ".join(verdict_text(run("off"))), summary_markdown(run("off")), summary_text(run("off"), width=100)):
         assert "the gate is off" in told
 
 
 def test_the_reason_of_the_screen_is_the_one_that_decided() -> None:
     failed = figures(champion=None, guards=Guards(max_copied=0.0))
-    told = " ".join(end_text(failed, width=100).split())
+    told = " ".join(summary_text(failed, width=100).split())
     assert not failed.verdict.promote
     assert "above max_copied = 0.0 % (and 1 reason more in the report)" in told
     assert "beats" not in told
@@ -92,7 +92,7 @@ def test_a_measure_that_no_model_has_is_left_out() -> None:
     names = {row.name for row in all_metrics(run("own text"))}
     assert not names & {"valid", "valid and new", "options covered", "nats per document above the floor"}
     assert {"perplexity", "distinct-1"} <= names
-    assert "valid" not in end_text(run("own text"), width=100)
+    assert "valid" not in summary_text(run("own text"), width=100)
     assert "floor" not in summary_markdown(run("own text"))
 
 
@@ -126,18 +126,18 @@ def test_markdown_holds_together_whatever_a_model_wrote(name: str) -> None:
 @EVERY
 @pytest.mark.parametrize("width", [20, 80, 100, 237])
 def test_the_end_of_a_run_is_one_screen_that_no_sample_breaks_out_of(name: str, width: int) -> None:
-    told = end_text(run(name), width=width)
+    told = summary_text(run(name), width=width)
     lines = told.splitlines()
     assert max(map(cell_len, lines)) <= max(width, 50)
     assert all(char.isprintable() or char == "\n" for char in told)
-    assert told == end_text(run(name), width=width)
+    assert told == summary_text(run(name), width=width)
     if width >= 100:
         assert len(lines) <= 45
     told.encode()
 
 
 def test_losses_floor_validity_and_novelty_are_on_the_screen() -> None:
-    lines = end_text(run("champion"), width=100).splitlines()
+    lines = summary_text(run("champion"), width=100).splitlines()
     cells = {line.split("  ")[0]: line.split() for line in lines}
     assert next(line.split() for line in lines if "floor" in line) == ["before", "after", "champion", "floor"]
     assert cells["loss, nats per token"][-4:] == ["6.267", "0.5190", "0.5429", "0.5138"]
@@ -147,7 +147,7 @@ def test_losses_floor_validity_and_novelty_are_on_the_screen() -> None:
 
 def test_so_many_samples_are_shown_and_the_rest_is_counted() -> None:
     many = figures(given=[f"prompt {number}" for number in range(9)], samples=4)
-    told = end_text(many, width=100, samples_per_prompt=2)
+    told = summary_text(many, width=100, samples_per_prompt=2)
     assert "and 6 prompts more in the report" in told
     assert [told.count(f"'prompt {number}'") for number in range(6)] == [1] * 5 + [0]
     assert told.count("invalid ") == 2 * 2 * 5
@@ -156,13 +156,13 @@ def test_so_many_samples_are_shown_and_the_rest_is_counted() -> None:
 def test_few_samples_have_room_for_more_of_their_text() -> None:
     long = " ".join(f"word{number}" for number in range(40))
     many, one = (figures(given=["you can"], samples=samples, hostile=[long]) for samples in (12, 1))
-    assert "word5" not in end_text(many, width=100, samples_per_prompt=12)
-    assert "word15" in end_text(one, width=100)
-    assert "…" in end_text(many, width=100)
+    assert "word5" not in summary_text(many, width=100, samples_per_prompt=12)
+    assert "word15" in summary_text(one, width=100)
+    assert "…" in summary_text(many, width=100)
 
 
 def test_there_are_no_colours_unless_they_are_asked_for() -> None:
-    plain, coloured = end_text(run("champion"), width=100), end_text(run("champion"), width=100, colour=True)
+    plain, coloured = summary_text(run("champion"), width=100), summary_text(run("champion"), width=100, colour=True)
     assert "\x1b" not in plain
     assert [re.sub(r"\x1b\[[\d;]*m", "", line).rstrip() for line in coloured.splitlines()] == plain.splitlines()
     assert "\x1b[1;32mpromote" in coloured
