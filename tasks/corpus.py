@@ -1,8 +1,8 @@
-"""Corpus: templates and own text in, distinct shuffled documents out, split into training and held-out.
+"""Corpus: templates and text files in, distinct shuffled documents out, split into training and held-out.
 
 What comes in: the corpus parameters. What it leaves: `data/corpus/<key>/` with `train.jsonl`, `eval.jsonl` and
-`sources.json`, which says where the documents came from and how they were split. The key is made of the bytes of the
-sources, not of their names or times.
+`sources.json`, which says where the documents came from and how they were split. The key depends on the bytes of
+the sources, not on their names or times.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def corpus_key(corpus: CorpusParameters) -> str:
 
 @stage(Corpus, "make corpus", corpus_key, **RETRIED)
 def make_corpus(folder: Path, corpus: CorpusParameters) -> Facts:
-    """Draw from the templates, read the text, deduplicate, shuffle and split.
+    """Draw from the templates, read the text files, deduplicate, shuffle and split.
 
     UnavailableError where a source was changed meanwhile.
     """
@@ -41,19 +41,19 @@ def make_corpus(folder: Path, corpus: CorpusParameters) -> Facts:
     templates, tables = _sources(corpus)
     pairs = _held_out_pairs(corpus, templates)
     taken = [0] * (len(templates) + len(tables))
-    held_out = _holder(templates, pairs) if corpus.split == "combination" else None
+    held_out = _held_out_test(templates, pairs) if corpus.split == "combination" else None
     counts = prepare(_documents(corpus, templates, tables, taken), folder, corpus, held_out=held_out)
-    made_of = CorpusSources(sources=_describe_sources(templates, tables, taken), split=corpus.split, pairs=pairs)
-    (folder / "sources.json").write_text(made_of.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    sources = CorpusSources(sources=_describe_sources(templates, tables, taken), split=corpus.split, pairs=pairs)
+    (folder / "sources.json").write_text(sources.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if corpus_key(corpus) != before:
-        raise UnavailableError("corpus.source was changed while the corpus was made of it: try again")
+        raise UnavailableError("corpus.source was changed while the corpus was made from it: try again")
     return _facts(counts, [] if tables else templates)
 
 
 def check_sources(corpus: CorpusParameters) -> None:
-    """Raise InputError where a template does not parse, a source cannot be read at all or the rules do not fit them.
+    """Raise InputError where a template does not parse, a source cannot be read or the parameters do not fit them.
 
-    Costs next to nothing, but for a source in an object store that was not fetched yet.
+    It takes almost no time, unless a source in an object store was not fetched yet.
     """
     templates, tables = _sources(corpus)
     for path in tables:
@@ -77,7 +77,7 @@ def _facts(counts: Counts, templates: list[Template]) -> Facts:
 def _documents(
     corpus: CorpusParameters, templates: list[Template], tables: list[Path], taken: list[int]
 ) -> Iterator[str]:
-    """Yield the documents of all sources, the templates' first; `taken` is counted up source by source."""
+    """Yield the documents of all sources, templates first; `taken` counts them source by source."""
     streams = [*_draws(corpus, templates), *(read_documents(path, corpus.column) for path in tables)]
     for number, stream in enumerate(streams):
         for document in stream:
@@ -108,8 +108,8 @@ def _held_out_pairs(corpus: CorpusParameters, templates: list[Template]) -> tupl
     return chosen
 
 
-def _holder(templates: list[Template], pairs: tuple[tuple[Pair, ...], ...]) -> Callable[[str], bool]:
-    """The test whether a document holds a pair that is held out, in any template that it belongs to."""
+def _held_out_test(templates: list[Template], pairs: tuple[tuple[Pair, ...], ...]) -> Callable[[str], bool]:
+    """The test whether a document has a held-out pair, in any template that it is a variant of."""
 
     def held_out(document: str) -> bool:
         for template, some in zip(templates, pairs, strict=True):
@@ -140,20 +140,20 @@ def _describe_sources(templates: list[Template], tables: list[Path], taken: list
 
 
 def _sources(corpus: CorpusParameters) -> tuple[list[Template], list[Path]]:
-    """The templates, parsed, and the files of own text; InputError where the rules do not fit them."""
+    """The templates, parsed, and the text files; InputError where the parameters do not fit them."""
     templates, tables = _find_sources(corpus)
     if not templates and not tables:
         raise InputError("--corpus.source names no file: name at least one, or type a template with --corpus.template")
     if templates and corpus.near_duplicates is not None:
         raise InputError(
-            "--corpus.near-duplicates is for own text, and there is a template among the sources: nearly all that a "
+            "--corpus.near-duplicates is for text files, and there is a template among the sources: nearly all that a "
             "template gives is a near duplicate (of the cheese template's 48,600 sentences 14,467 would stay at 0.7), "
-            "so leave it out, or prepare the own text by itself"
+            "so leave it out, or prepare the text files without the template"
         )
     if tables and corpus.split == "combination":
         raise InputError(
-            f"--corpus.split combination holds out pairs of a template's options, and {tables[0].name} is own text; "
-            "use --corpus.split line, or leave the own text out"
+            f"--corpus.split combination holds out pairs of a template's options, and {tables[0].name} is a text "
+            "file; use --corpus.split line, or leave the text file out"
         )
     return templates, tables
 

@@ -1,9 +1,8 @@
-"""A set of documents of any size: duplicates fall through, the rest comes back in the order of the digests.
+"""Removes duplicates from any number of documents and returns the rest in the order of their digests.
 
-What comes in: documents with their digests, in any order. What it leaves: each distinct document once, by ascending
-digest. They are kept in 256 shards by the first byte of the digest; past a stated amount of memory the shards go to
-files, and each is put in order by itself afterwards. As the order is that of the digests, it depends neither on the
-order of the input nor on the amount of memory.
+Documents are kept in 256 shards by the first byte of the digest; past a given amount of memory the shards are written
+to files, and each is sorted by itself afterwards. As the order is that of the digests, it depends neither on the order
+of the input nor on the amount of memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,37 +12,37 @@ from pathlib import Path
 from tasks.dataset.record_files import append_block, read_record_blocks, read_records, write_records
 
 MEMORY = 192 * 2**20
-"""Bytes of documents, with what Python needs to hold them, that wait in memory before the shards go to files.
+"""Bytes of documents in memory, with the overhead of Python, before the shards are written to files.
 
-A corpus whose files hold up to 256 times as much goes through with about three times this memory."""
+A corpus of up to 256 times as much needs about three times this memory."""
 
 _OVERHEAD = 200
-"""Bytes that a document costs in memory besides its own: two byte strings and a place in a dictionary."""
+"""Bytes that a document takes in memory besides its own: two byte strings and an entry in a dictionary."""
 
 _SHARDS = 256
 
 
-class Sieve:
-    """Distinct documents; `add` all of them, `settle` once, then iterate as often as wanted.
+class Deduplicator:
+    """Distinct documents: `add` all of them, `finish` once, then iterate any number of times.
 
     Of documents with equal digests the smallest is kept (they differ only where the digest is that of another form).
     """
 
     def __init__(self, folder: Path, memory: int = MEMORY) -> None:
-        """Use `folder`, which exists and is the caller's to remove, for what does not fit into `memory` bytes."""
+        """Write what does not fit into `memory` bytes to `folder`, which exists and which the caller removes."""
         self._folder = folder
         self._memory = memory
         self._held = 0
         self._spilled = False
         self._shards: list[dict[bytes, bytes]] = [{} for _ in range(_SHARDS)]
-        self._settled: list[bytes] = []
+        self._sorted: list[bytes] = []
         self.distinct = 0
-        """Distinct documents that were added; known once settled."""
+        """Distinct documents that were added; known once finished."""
         self.kept = 0
-        """Those of them that come back; known once settled."""
+        """Documents that iterating yields; known once finished."""
 
     def add(self, digest: bytes, document: bytes) -> None:
-        """Take a document with its digest of at least one byte."""
+        """Add a document with its digest of at least one byte."""
         shard = self._shards[digest[0]]
         found = shard.get(digest)
         if found is None:
@@ -54,8 +53,8 @@ class Sieve:
         elif document < found:
             shard[digest] = document
 
-    def settle(self, keep: Callable[[bytes], bool] | None = None) -> None:
-        """Take no more; `keep` is asked once for each distinct document, in the order of the digests."""
+    def finish(self, keep: Callable[[bytes], bool] | None = None) -> None:
+        """Sort and filter the documents; `keep` is called once per distinct document, in the order of the digests."""
         if self._spilled:
             self._spill()
         for number in range(_SHARDS):
@@ -68,7 +67,7 @@ class Sieve:
     def __iter__(self) -> Iterator[bytes]:
         """Yield the documents by ascending digest."""
         if not self._spilled:
-            return iter(self._settled)
+            return iter(self._sorted)
         return chain.from_iterable(map(read_records, filter(Path.exists, map(self._path, range(_SHARDS)))))
 
     def _spill(self) -> None:
@@ -82,7 +81,7 @@ class Sieve:
         self._held = 0
 
     def _load(self, number: int) -> dict[bytes, bytes]:
-        """Return all of a shard, whether it lies in memory or in a file."""
+        """Return all documents of a shard, from memory and from its file."""
         shard = self._shards[number]
         if self._spilled and self._path(number).exists():
             blocks = read_record_blocks(self._path(number))
@@ -94,10 +93,10 @@ class Sieve:
         return shard
 
     def _store(self, number: int, documents: list[bytes]) -> None:
-        """Put the documents of a shard where iterating finds them."""
+        """Save the documents of a shard for `__iter__`."""
         self.kept += len(documents)
         if not self._spilled:
-            self._settled += documents
+            self._sorted += documents
         elif documents or self._path(number).exists():
             write_records(self._path(number), documents)
 

@@ -1,8 +1,4 @@
-"""How many documents each of several templates gives.
-
-What comes in: how many variants each template has, and how many documents are wanted of all together. What it leaves:
-a number for each template, never more than it has.
-"""
+"""Shares a number of documents out to several templates."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,7 +10,7 @@ def share_out(available: Sequence[int], wanted: int, mix: Mix) -> list[int]:
     """Return how many documents to draw from each; their sum is min(wanted, sum(available)).
 
     `derivations`: in proportion to what is available, rounded by largest remainders, so that each variant is equally
-    likely. `equal`: as many from each; what a template cannot give, the others do. Exact for integers of any size.
+    likely. `equal`: the same number from each; what a template lacks, the others give. Exact for integers of any size.
     """
     wanted = min(wanted, sum(available))
     if mix == "equal":
@@ -30,7 +26,7 @@ def share_out(available: Sequence[int], wanted: int, mix: Mix) -> list[int]:
 def _equal(available: Sequence[int], wanted: int) -> list[int]:
     shares = [0] * len(available)
     smallest_first = sorted(range(len(available)), key=lambda number: (available[number], number))
-    for place, number in enumerate(smallest_first):
-        shares[number] = min(available[number], wanted // (len(available) - place))
+    for done, number in enumerate(smallest_first):
+        shares[number] = min(available[number], wanted // (len(available) - done))
         wanted -= shares[number]
     return shares

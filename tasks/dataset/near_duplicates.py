@@ -1,9 +1,8 @@
-"""Near duplicates: documents of own text that say nearly the same as one that is kept already.
+"""Finds documents that are nearly the same as one that was kept before.
 
-What comes in: documents, one after another. What it leaves: for each whether it is new. Two documents are compared by
-their runs of five words (in lower case); MinHash (Broder, "On the resemblance and containment of documents", 1997) with
-128 permutations estimates which part of the runs they share, and datasketch's LSH index finds the candidates.
-Not for templates: nearly all that a template gives is a near duplicate, and the rest would be what it happens to keep.
+Two documents are compared by their runs of five words (in lower case); MinHash (Broder, "On the resemblance and
+containment of documents", 1997) with 128 permutations estimates which part of the runs they share, and datasketch's LSH
+index finds the candidates. Not for templates: nearly all variants of a template are near duplicates of each other.
 """
 
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ class NearDuplicates:
     """The documents that were kept; about 6 KB of memory each."""
 
     def __init__(self, threshold: float) -> None:
-        """Take documents for near duplicates that share at least `threshold` (0 to 1) of their runs, as estimated.
+        """Documents that share at least `threshold` (0 to 1) of their runs, as estimated, are near duplicates.
 
         InputError where datasketch is not installed.
         """
@@ -39,7 +38,7 @@ class NearDuplicates:
         self._kept: list[MinHash] = []
 
     def is_new(self, document: str) -> bool:
-        """Tell whether no kept document is nearly the same, and keep it if so. The first of several is kept."""
+        """Whether no kept document is nearly the same; if so, it is kept. The first of several is kept."""
         from datasketch import LeanMinHash, MinHash
 
         sketch = MinHash(num_perm=PERMUTATIONS)

@@ -1,8 +1,4 @@
-"""One document: its normal form, and the digest that it is compared, shuffled and split by.
-
-What comes in: text as a file or a template gave it. What it leaves: text in Unicode form NFC, otherwise untouched,
-and 16 bytes that equal documents share.
-"""
+"""Normalises a document (Unicode form NFC), and computes the digest that it is compared, shuffled and split by."""
 
 import unicodedata
 from hashlib import blake2b
@@ -13,8 +9,8 @@ from tasks.dataset.text_files import BYTE_ORDER_MARK
 def normalise(text: str, *, collapse_whitespace: bool = False) -> str:
     """Return the text in Unicode form NFC without byte order mark and final line ends.
 
-    Case stays, and so does all other white space unless it is collapsed: then every run of it is one space and none
-    stands at either end. normalise(normalise(text)) == normalise(text).
+    Case is kept, and so is all other white space unless it is collapsed: then every run of it is one space, with none
+    at either end. normalise(normalise(text)) == normalise(text).
     """
     text = text.lstrip(BYTE_ORDER_MARK).rstrip("\r\n")
     if not text.isascii():
@@ -30,8 +26,8 @@ def fold_case(text: str) -> str:
 def new_digest(seed: int) -> blake2b:
     """Return the hash, still empty, that documents are compared and ordered by: `update` a copy of it with UTF-8.
 
-    blake2b of 16 bytes, keyed by the seed in decimal digits. This is a format: the split of every corpus rests on it,
-    and `b2sum`-like tools can check it.
+    blake2b of 16 bytes, keyed by the seed in decimal digits. This is a format: the split of every corpus depends on
+    it, and tools like `b2sum` can check it.
     """
     return blake2b(digest_size=16, key=str(seed).encode())
 

@@ -72,7 +72,9 @@ def _jsonl_text(line: str, column: str, *, where: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"{where}: {column!r} holds half of a surrogate pair, which is not text; mend it") from error
+        raise InputError(
+            f"{where}: {column!r} holds half of a surrogate pair, which is not text; correct it"
+        ) from error
     return text
 
 
@@ -81,7 +83,7 @@ def _txt_documents(path: Path, column: str) -> Iterator[str]:
 
 
 def _csv_documents(path: Path, column: str) -> Iterator[str]:
-    for _ in decode_lines(path):  # checks the encoding: pandas cannot tell the line and the offset of a bad byte
+    for _ in decode_lines(path):  # checks the encoding: pandas does not report the line and the offset of a bad byte
         pass
     frames = _csv_frames(path)
     first = next(frames, None)
@@ -97,9 +99,9 @@ def _csv_documents(path: Path, column: str) -> Iterator[str]:
 
 
 def _csv_frames(path: Path) -> Iterator["pandas.DataFrame"]:
-    """Yield the rows in parts, the header as the first row: so pandas refuses a row that is longer than the header.
+    """Yield the rows in parts, with the header as the first row, so that pandas rejects a row longer than the header.
 
-    With header=0 it would take the extra field for an index, or drop it. A row that is too short ends in "".
+    With header=0 it would take the extra field for an index, or drop it. A row that is too short is filled up with "".
     """
     import pandas  # slow to import, and only tables need it
 
@@ -118,7 +120,7 @@ def _csv_frames(path: Path) -> Iterator["pandas.DataFrame"]:
 
 
 def _csv_fault(message: str) -> str:
-    """Say in plain words what pandas found; its line numbers count a quoted text of several lines as one."""
+    """Return the message of pandas as a sentence; its line numbers count a quoted text of several lines as one."""
     if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
         wanted, line, got = found.groups()
         return (

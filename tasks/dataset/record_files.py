@@ -1,7 +1,7 @@
-"""Byte strings on disk while a corpus is being made: what does not fit into memory waits here.
+"""Scratch files of byte strings, for what does not fit into memory while a corpus is made.
 
-What comes in: byte strings. What it leaves: a scratch file of blocks (the number of strings, their lengths, their
-bytes), each read back as the list that was written. Only the process that wrote it reads it.
+A file is a sequence of blocks (the number of strings, their lengths, their bytes). Only the process that wrote it reads
+it.
 """
 
 from array import array
@@ -33,7 +33,7 @@ def read_record_blocks(path: Path) -> Iterator[list[bytes]]:
 
 
 def write_records(path: Path, records: Iterable[bytes]) -> None:
-    """Write a file anew; a thousand records at a time are in memory."""
+    """Write a new file; a thousand records at a time are in memory."""
     remaining = iter(records)
     with path.open("wb") as file:
         while block := list(islice(remaining, _RECORDS_AT_ONCE)):

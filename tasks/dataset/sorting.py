@@ -1,7 +1,6 @@
-"""Documents in the order of their code points, however many.
+"""Sorts any number of documents by code point, which is the order of their UTF-8 bytes.
 
-What comes in: documents as UTF-8, whose bytes sort as their code points do. What it leaves: the same ones, sorted.
-Past a stated amount of memory, sorted runs go to files and are merged.
+Past a given amount of memory, sorted runs are written to files and merged.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,13 +11,13 @@ from tasks.dataset.deduplication import MEMORY
 from tasks.dataset.record_files import read_records, write_records
 
 _OVERHEAD = 60
-"""Bytes that a document costs in memory besides its own."""
+"""Bytes that a document takes in memory besides its own."""
 
 _FILES_AT_ONCE = 64
 
 
 def sort_documents(documents: Iterable[bytes], folder: Path, memory: int = MEMORY) -> Iterator[bytes]:
-    """Yield the documents sorted; `folder` exists, is the caller's to remove, and takes what exceeds `memory` bytes."""
+    """Yield the documents sorted; what exceeds `memory` bytes goes to `folder`, which exists and the caller removes."""
     runs: list[Path] = []
     chunk: list[bytes] = []
     held = 0
@@ -34,7 +33,7 @@ def sort_documents(documents: Iterable[bytes], folder: Path, memory: int = MEMOR
 
 
 def _fewer(runs: list[Path]) -> list[Path]:
-    """Merge runs into longer ones until so few are left that all can be open at once."""
+    """Merge runs into longer ones until all can be open at once."""
     while len(runs) > _FILES_AT_ONCE:
         first = runs[:_FILES_AT_ONCE]
         merged = first[0].with_name(f"{first[0].name}-merged")

@@ -191,7 +191,7 @@ def test_a_split_that_leaves_one_part_empty_is_refused(answer: bool) -> None:
 
 
 def test_counts_that_do_not_add_up_cannot_be_made() -> None:
-    with pytest.raises(ValueError, match="documents went astray"):
+    with pytest.raises(ValueError, match="counts do not add up"):
         Counts(read=3, train=1, evaluation=0, duplicate=1, empty=0)
 
 

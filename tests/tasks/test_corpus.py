@@ -32,7 +32,7 @@ def documents(corpus: Corpus, *splits: str) -> list[str]:
     ]
 
 
-def test_the_seeds_sentences_are_the_golden_ones() -> None:
+def test_the_sentences_of_the_example_template_never_change() -> None:
     made = make(num_documents=48_600, order="sorted", source=(str(ROOT / "data" / "templates" / "cheese.spintax"),))
     assert (made.read, made.documents, made.train_documents, made.eval_documents) == (48_600, 48_600, 43_740, 4_860)
     train, held_out = documents(made, "train"), documents(made, "eval")
@@ -42,7 +42,7 @@ def test_the_seeds_sentences_are_the_golden_ones() -> None:
     assert hashlib.sha256(everything.encode()).hexdigest() == SEED
 
 
-def test_asked_for_fewer_it_draws_and_for_more_it_takes_all() -> None:
+def test_fewer_documents_are_drawn_and_more_are_all_variants() -> None:
     few, all_of_them, more = (make(template=SLOTS, num_documents=number) for number in (10, 72, 1000))
     assert (few.documents, all_of_them.documents, more.documents) == (10, 72, 72)
     assert set(documents(few)) < set(documents(all_of_them)) == set(Template.parse(SLOTS))
@@ -57,7 +57,7 @@ def test_another_seed_draws_and_holds_out_something_else() -> None:
     assert len(pairs) == 3
 
 
-def test_templates_of_equal_size_are_not_drawn_in_step(tmp_path: Path) -> None:
+def test_templates_of_equal_size_are_drawn_independently(tmp_path: Path) -> None:
     path = tmp_path / "two.spintax"
     path.write_text("\n".join(prefix + " {0|1|2|3|4|5|6|7|8|9}" * 3 for prefix in ("one", "two")))
     drawn = documents(make(source=(str(path),), num_documents=40))
@@ -79,7 +79,7 @@ def test_a_combination_split_never_trains_on_a_held_out_pair_and_trains_on_every
     assert 0 < len(held) <= 0.15 * 72
 
 
-def test_what_a_combination_split_holds_out_past_the_most_is_not_trained_on() -> None:
+def test_held_out_documents_past_the_maximum_are_not_trained_on() -> None:
     rules: dict[str, Any] = dict(template=SLOTS, num_documents=72, split="combination", eval_fraction=0.15)
     whole, capped = make(**rules), make(**rules, max_eval_documents=2)
     assert documents(capped, "train") == documents(whole, "train")
@@ -101,7 +101,7 @@ def test_templates_mix_by_derivations_or_equally(tmp_path: Path) -> None:
     assert counts == {"derivations": 1, "equal": 10}
 
 
-def test_the_sources_are_written_down_without_the_place_where_they_lay(tmp_path: Path) -> None:
+def test_sources_json_has_no_path_of_this_machine(tmp_path: Path) -> None:
     (tmp_path / "one.spintax").write_text("\n{a|b} {c|d}\n")
     (tmp_path / "two.txt").write_text("own\nown\n\na c\n")
     made = make(source=(str(tmp_path / "two.txt"), str(tmp_path / "one.spintax")))
@@ -115,7 +115,7 @@ def test_the_sources_are_written_down_without_the_place_where_they_lay(tmp_path:
     assert [template.text for template in read_sources(made).templates()] == ["{a|b} {c|d}"]
 
 
-def test_near_duplicates_of_own_text_are_rejected(tmp_path: Path) -> None:
+def test_near_duplicates_in_text_files_are_rejected(tmp_path: Path) -> None:
     words = " ".join(f"w{number}" for number in range(40))
     path = tmp_path / "own.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in (words, words + " x", "a", "b")))
@@ -124,9 +124,9 @@ def test_near_duplicates_of_own_text_are_rejected(tmp_path: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"template": SLOTS, "near_duplicates": 0.7}, r"^--corpus\.near-duplicates is for own text"),
+    ({"template": SLOTS, "near_duplicates": 0.7}, r"^--corpus\.near-duplicates is for text files"),
     ({"template": "{a|b|c}", "split": "combination"}, r"^--corpus\.split combination .* no template has two groups"),
-    ({"source": ("own.txt",), "split": "combination"}, r"^--corpus\.split combination .* own\.txt is own text"),
+    ({"source": ("own.txt",), "split": "combination"}, r"^--corpus\.split combination .* own\.txt is a text file"),
     ({"source": ()}, r"^--corpus\.source names no file"),
     ({"source": ("own.docx",)}, r"the ending '\.docx' is not one of \.spintax, "),
 ]
