@@ -11,7 +11,7 @@ from tasks.evaluation.models.prompts import choose_prompts
 from tasks.evaluation.models.run_figures import Contender, Role, RunFigures, measure_models
 from tasks.evaluation.reports.html import ReportData
 from tasks.spintax import Template, join_templates, read_templates
-from tests.evaluation.corpus.test_report import SEED, seed_report
+from tests.factories.corpus_reports import SEED, seed_report
 
 TEMPLATES = read_templates(SEED)
 DOCUMENTS = list(join_templates(TEMPLATES).draw(300, seed=0))

@@ -54,13 +54,13 @@ def champion(place: ReleaseParameters) -> str | None:
     return said.version if said else None
 
 
-def test_without_an_alias_there_is_none(place: ReleaseParameters, published: Publish) -> None:
+def test_there_is_no_champion_without_the_alias(place: ReleaseParameters, published: Publish) -> None:
     assert found(place, "a") is None, "nothing is published at all"
     published("a")
     assert found(place, "b") is None, "latest is no champion"
 
 
-def test_it_is_what_the_alias_names_fetched_and_verified(place: ReleaseParameters, published: Publish) -> None:
+def test_the_version_of_the_alias_is_fetched_and_verified(place: ReleaseParameters, published: Publish) -> None:
     version = published("a")
     promote(version, release=place)
     model = found(place, "b")
@@ -69,7 +69,7 @@ def test_it_is_what_the_alias_names_fetched_and_verified(place: ReleaseParameter
     assert (Path(model.load_from) / "release.json").is_file()
 
 
-def test_the_same_run_once_more_has_to_beat_whom_it_beat_before(place: ReleaseParameters, published: Publish) -> None:
+def test_the_same_run_again_has_to_beat_the_same_opponent(place: ReleaseParameters, published: Publish) -> None:
     first, second = published("a"), published("b")
     promote(first, release=place)
     assert found(place, "a") is None, "it had beaten the base model"
@@ -79,7 +79,7 @@ def test_the_same_run_once_more_has_to_beat_whom_it_beat_before(place: ReleasePa
     assert again.sha256 == first
 
 
-def test_a_damaged_champion_is_told_and_does_not_stop_the_run(
+def test_a_damaged_champion_is_logged_and_does_not_stop_the_run(
     place: ReleaseParameters, published: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promote(published("a"), release=place)

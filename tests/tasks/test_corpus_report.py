@@ -24,7 +24,7 @@ def report_on(corpus: CorpusParameters, some: TokenBlocks | None = None) -> tupl
     return made, read_report(make_report.fn(made, some or tokens(), corpus.num_documents))
 
 
-def test_the_report_holds_what_the_corpus_counted(tmp_path: Path) -> None:
+def test_the_report_contains_the_counts_of_the_corpus(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("a c\nown text\n\nown text\nx\n")
     (tmp_path / "t.spintax").write_text("{a|b} {c|d}\n")
     sources = (str(tmp_path / "own.txt"), str(tmp_path / "t.spintax"))
@@ -44,7 +44,7 @@ def test_the_report_holds_what_the_corpus_counted(tmp_path: Path) -> None:
     ("template", "kind", "nats"),
     [("{a|b} {c|d}", "exact", log(4)), ("{a|ab}{b|}", "upper bound", log(3))],
 )
-def test_only_an_exact_floor_is_told_to_the_run(template: str, kind: str, nats: float) -> None:
+def test_only_an_exact_floor_is_passed_to_the_run(template: str, kind: str, nats: float) -> None:
     corpus = CorpusParameters(template=template)
     made = make_report.fn(make_corpus.fn(corpus), tokens(), 6000)
     floor = read_report(made).floor
@@ -54,7 +54,7 @@ def test_only_an_exact_floor_is_told_to_the_run(template: str, kind: str, nats: 
     assert made.floor == (floor.nats_per_token if kind == "exact" else None)
 
 
-def test_pairs_that_are_held_out_are_named_and_never_seen() -> None:
+def test_held_out_pairs_are_listed_and_never_seen() -> None:
     _, report = report_on(CorpusParameters(template="{a|b|c} {d|e|f} {g|h|i}", split="combination", eval_fraction=0.3))
     assert report.coverage is not None
     assert report.coverage.pairs_held_out == len(report.coverage.held_out) > 0
@@ -70,7 +70,7 @@ def test_tokens_of_a_preprocessed_file_are_not_those_of_the_corpus() -> None:
     assert "the tokens come from a preprocessed file, not from this corpus" in report.warnings
 
 
-def test_the_same_corpus_asked_for_in_another_way_has_a_report_of_its_own() -> None:
+def test_a_different_number_of_requested_documents_has_a_different_report() -> None:
     made = make_corpus.fn(CorpusParameters(template="{a|b} {c|d}"))
     few, many = make_report.fn(made, tokens(), 4), make_report.fn(made, tokens(), 5)
     assert few.key != many.key

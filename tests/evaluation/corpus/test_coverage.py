@@ -59,7 +59,7 @@ def test_a_held_out_pair_is_not_possible_in_training() -> None:
 
 
 @pytest.mark.parametrize("max_pairs", [MAX_PAIRS, 0])
-def test_a_held_out_pair_that_is_seen_is_told(max_pairs: int) -> None:
+def test_a_held_out_pair_that_is_seen_is_counted(max_pairs: int) -> None:
     held_out = [(0, (0, 1), (2, 2)), (0, (0, 0), (1, 0))]
     figures = coverage([SMALL], [*Template.parse(SMALL)][::-1], held_out, max_pairs)  # complete before the last
     assert (figures.pairs_held_out, figures.pairs_held_out_seen) == (2, 2)
@@ -77,7 +77,7 @@ def test_beyond_the_limit_pairs_are_not_counted() -> None:
     assert coverage([SMALL, SMALL], ["a c e x"], max_pairs=31).pairs is None
 
 
-def test_memory_is_a_bit_a_pair() -> None:
+def test_memory_is_one_bit_per_pair() -> None:
     template = Template.parse("{" + "|".join(map(str, range(1000))) + "} {a|b|c}")
     tally = CoverageTally([template], [], MAX_PAIRS)
     for number in range(1000):
@@ -93,7 +93,7 @@ def test_a_template_of_one_slot_or_none_has_no_pairs() -> None:
     assert CoverageTally([], [], MAX_PAIRS).figures() is None
 
 
-def test_options_that_read_the_same_count_once() -> None:
+def test_equal_options_count_once() -> None:
     figures = coverage(["{a|a|b} {c|d|c}"], ["a c", "a d", "b c", "b d"])
     assert (figures.options_seen, figures.options) == (4, 4)
     assert (figures.pairs_seen, figures.pairs) == (4, 4)
@@ -108,7 +108,7 @@ def test_templates_count_together_and_a_document_counts_for_each_that_it_belongs
     assert (figures.pairs_seen, figures.pairs) == (1, 4)
 
 
-def test_only_the_first_ten_are_named() -> None:
+def test_only_the_first_ten_are_listed() -> None:
     text = "{" + "|".join("abcdefghijklmn") + "}{" + "|".join("ABCDEFGHIJKLMN") + "}"
     figures = coverage([text], ["aA"], [(0, (0, number), (1, number)) for number in range(1, 14)])
     assert [one.option for one in figures.never_seen] == [*"bcdefghijk"]
@@ -121,7 +121,7 @@ def test_only_the_first_ten_are_named() -> None:
     [(1, (0, 0), (1, 0)), (0, (3, 0), (1, 0)), (0, (0, 2), (1, 0)), (0, (0, 0), (0, 1)), (0, (-1, 0), (0, 0)),
      (-1, (0, 0), (1, 0)), (0, (0, -1), (1, 0))],
 )  # fmt: skip
-def test_a_pair_that_is_not_there_is_refused(pair: HeldOutPair) -> None:
+def test_a_pair_that_does_not_exist_is_rejected(pair: HeldOutPair) -> None:
     with pytest.raises(ValueError, match="held-out pair"):
         CoverageTally([Template.parse(SMALL)], [pair], MAX_PAIRS)
 

@@ -22,7 +22,7 @@ def test_a_template_of_twelve_equally_likely_variants_has_ln_12() -> None:
     assert found.perplexity == pytest.approx(1.643752)  # 12 ** 0.2
 
 
-def test_several_templates_add_the_entropy_of_which_one_it_is() -> None:
+def test_several_templates_add_the_entropy_of_the_choice_between_them() -> None:
     found = floor("{a|b}", "{c|d|e|f}", drawn=(30, 10))
     assert found.kind == "exact"
     assert found.nats_per_document == pytest.approx(0.75 * (log(2) - log(0.75)) + 0.25 * (log(4) - log(0.25)))
@@ -41,7 +41,7 @@ def test_a_template_that_nothing_was_drawn_from_adds_nothing() -> None:
         (("{|a}" * 3 + "{b|c}",), (1,), log(8), "several derivations"),
     ],
 )
-def test_where_texts_coincide_there_is_an_upper_bound(
+def test_the_floor_is_an_upper_bound_if_texts_coincide(
     templates: tuple[str, ...], drawn: tuple[int, ...], bound: float, reason: str
 ) -> None:
     found = floor(*templates, drawn=drawn)
@@ -50,7 +50,7 @@ def test_where_texts_coincide_there_is_an_upper_bound(
     assert found.nats_per_document == pytest.approx(bound)
 
 
-def test_where_the_distinct_variants_are_unknown_the_derivations_bound_it() -> None:
+def test_unknown_distinct_variants_are_bounded_by_the_derivations() -> None:
     template = Template.parse("{a|b|c}")
     template.__dict__["distinct"] = None
     found = loss_floor([template], [1], None, mean_words=1.0, held_out=None)
@@ -63,7 +63,7 @@ def test_where_the_distinct_variants_are_unknown_the_derivations_bound_it() -> N
     assert found.nats_per_document == pytest.approx(log(4))
 
 
-def test_without_tokens_or_words_those_figures_are_missing() -> None:
+def test_the_floor_per_token_and_per_word_needs_tokens_and_words() -> None:
     found = floor("{a|b}")
     assert (found.nats_per_token, found.perplexity) == (None, None)
     assert floor("{a|b}", held_out=HeldOutSize(0, 0)).nats_per_token is None
@@ -77,7 +77,7 @@ def test_a_huge_template_has_a_floor() -> None:
     assert floor("{0|1}" * 400, held_out=HeldOutSize(1, 1)).perplexity == pytest.approx(exp(400 * log(2)))
 
 
-def test_without_documents_nothing_is_known() -> None:
+def test_the_floor_is_unknown_without_documents() -> None:
     assert floor("{a|b}", drawn=(0,)) == Floor(kind="unknown", reason="no document was drawn from a template")
     assert Floor(kind="unknown", reason="why").kind == "unknown"
     assert Floor(kind="unknown", reason="why").nats_per_document is None

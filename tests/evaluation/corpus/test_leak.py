@@ -33,12 +33,12 @@ def test_neighbours_are_exactly_one_slot_away() -> None:
     assert neighbours(train[4:], ["a c e x"], SMALL) == Neighbours(sampled=1, with_neighbour=0, share=0.0, mean=0.0)
 
 
-def test_the_mean_is_over_all_that_were_looked_at() -> None:
+def test_the_mean_is_over_all_sampled_documents() -> None:
     found = neighbours(["a c f x", "a c g x"], ["a c e x", "b d e x", "b d f x", "a d f x"], SMALL)
     assert found == Neighbours(sampled=4, with_neighbour=2, share=0.5, mean=0.75)
 
 
-def test_a_document_itself_is_overlap_and_no_neighbour() -> None:
+def test_an_equal_document_is_an_overlap_and_not_a_neighbour() -> None:
     found = leak(["a c e x", "b d g x", "b d g x"], ["a c e x", "b d g x", "b d e x"], SMALL)
     assert found.overlap == 2
     assert found.neighbours == Neighbours(sampled=3, with_neighbour=1, share=1 / 3, mean=2 / 3)
@@ -70,7 +70,7 @@ def test_the_sample_is_the_first_thousand() -> None:
     assert found.mean == 2 / 1000
 
 
-def test_own_text_that_shares_eight_words_is_told() -> None:
+def test_texts_that_share_eight_words_are_counted() -> None:
     eight = "and w2 w3 w4 w5 w6 w7 w8 w9 then"
     seven = "and w2 w3 w4 w5 w6 w7 w8 then"
     assert shared([eight], [LONG]) == SharedRuns(words=8, sampled=1, too_short=0, with_run=1, share=1.0)
@@ -80,17 +80,17 @@ def test_own_text_that_shares_eight_words_is_told() -> None:
     )
 
 
-def test_own_text_that_is_too_short_has_no_share() -> None:
+def test_texts_that_are_too_short_have_no_share() -> None:
     assert shared([LONG], ["one", "two"]) == SharedRuns(words=8, sampled=0, too_short=2, with_run=0, share=None)
 
 
-def test_own_text_may_share_words_with_a_variant_of_a_template() -> None:
+def test_a_text_can_share_words_with_a_variant_of_a_template() -> None:
     found = leak([LONG], [f"so {LONG}"], LONG)
     assert found.runs == SharedRuns(words=8, sampled=1, too_short=0, with_run=1, share=1.0)
     assert found.neighbours is None
 
 
-def test_only_the_first_runs_of_a_long_document_are_looked_for() -> None:
+def test_only_the_first_runs_of_a_long_document_are_searched_for() -> None:
     held_out = " ".join(f"w{number}" for number in range(3000))
     begin, end = (" ".join(f"w{number}" for number in range(first, first + 9)) for first in (990, 2000))
     assert shared([begin], [held_out]).share == 1.0
@@ -102,7 +102,7 @@ def test_overlap_counts_all_held_out_documents() -> None:
     assert leak(["text 2999", "text 1", "text 3000"], evaluation).overlap == 2
 
 
-def test_nothing_held_out_is_no_leak() -> None:
+def test_there_is_no_leak_if_nothing_is_held_out() -> None:
     assert leak(["a c e x", LONG], [], SMALL) == Leak(overlap=0, neighbours=None, runs=None)
 
 

@@ -32,7 +32,7 @@ def test_an_odd_number_of_documents_has_one_in_the_middle() -> None:
     assert lengths(9, 2, 3).median == 3.0
 
 
-def test_without_documents_there_are_no_lengths() -> None:
+def test_there_are_no_lengths_without_documents() -> None:
     assert LengthTally().figures() is None
 
 

@@ -13,7 +13,7 @@ from tasks.evaluation.corpus.rows import shorten
 from tasks.evaluation.corpus.text import report_markdown, report_text
 from tasks.spintax import Template
 from tasks.units import number, percent
-from tests.evaluation.corpus.test_report import OWN, SMALL, own_source, report, seed_report, template_source
+from tests.factories.corpus_reports import OWN, SMALL, own_source, report, seed_report, template_source
 from tests.factories.hostile_text import HOSTILE, unescaped_bars
 
 TOKENS = Tokens(
@@ -85,7 +85,7 @@ RENDERINGS = [report_text, report_markdown]
 
 
 @pytest.mark.parametrize("render", RENDERINGS)
-def test_each_number_of_the_json_stands_in_text_and_markdown(render: Callable[[CorpusReport], str]) -> None:
+def test_each_number_of_the_json_is_in_text_and_markdown(render: Callable[[CorpusReport], str]) -> None:
     expected: dict[str, str] = {}
     fresh: CorpusReport = renumber(full_report(), "report", count(1), expected)
     numbers = [leaf for leaf in leaves(fresh.model_dump(mode="json")) if isinstance(leaf, int | float)]
@@ -96,7 +96,7 @@ def test_each_number_of_the_json_stands_in_text_and_markdown(render: Callable[[C
 
 
 @pytest.mark.parametrize("render", RENDERINGS)
-def test_nothing_that_is_known_says_unknown(render: Callable[[CorpusReport], str]) -> None:
+def test_known_figures_are_never_shown_as_unknown(render: Callable[[CorpusReport], str]) -> None:
     assert "unknown" not in render(full_report())
     assert "None" not in render(full_report())
 
@@ -176,7 +176,7 @@ def hostile_report(text: str) -> CorpusReport:
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "\x1b[2J" * 40, "|" * 300], ids=ascii)
-def test_a_terminal_does_not_obey_what_users_wrote(text: str) -> None:
+def test_control_characters_of_users_do_not_reach_the_terminal(text: str) -> None:
     made = report_text(hostile_report(text))
     assert all(char.isprintable() or char == "\n" for char in made)
     assert max(map(cell_len, made.splitlines())) <= 100
@@ -185,7 +185,7 @@ def test_a_terminal_does_not_obey_what_users_wrote(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "\x1b[2J" * 40, "|" * 300], ids=ascii)
-def test_what_users_wrote_cannot_break_out_of_its_cell(text: str) -> None:
+def test_text_of_users_cannot_break_out_of_its_cell(text: str) -> None:
     made = report_markdown(hostile_report(text))
     tame = report_markdown(hostile_report("tame"))
     shapes = [[(unescaped_bars(line), line[:2]) for line in one.split("\n")] for one in (made, tame)]

@@ -41,19 +41,19 @@ def test_perplexity_is_the_number_of_equally_likely_tokens() -> None:
 
 
 @pytest.mark.parametrize("nats", [701.0, inf, nan])
-def test_a_perplexity_that_no_float_holds_is_not_given(nats: float) -> None:
+def test_a_perplexity_that_does_not_fit_into_a_float_is_none(nats: float) -> None:
     assert perplexity(losses(nats)) is None
 
 
 @pytest.mark.parametrize(
     ("nats", "tokens"), [((1.0,), (1, 2)), ((1.0, 2.0), (1,)), ((), ()), ((1.0,), (0,)), ((1.0, 1.0), (-1, 2))]
 )
-def test_losses_that_are_none_are_refused(nats: tuple[float, ...], tokens: tuple[int, ...]) -> None:
+def test_invalid_losses_are_rejected(nats: tuple[float, ...], tokens: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="document"):
         HeldOutLosses(nats, tokens)
 
 
-def test_the_interval_of_two_documents_is_from_the_one_to_the_other() -> None:
+def test_the_interval_of_two_documents_reaches_from_one_to_the_other() -> None:
     assert loss_interval(losses(0.0, 4.0, tokens=(1, 2)), 0) == (0.0, 2.0)  # each twice with probability 1/4
 
 
@@ -83,7 +83,7 @@ def test_all_figures_of_one_model() -> None:
 
 
 @pytest.mark.parametrize("nats", [(1.0, nan), (inf, 1.0)])
-def test_what_is_not_finite_is_not_in_the_figures(nats: tuple[float, ...]) -> None:
+def test_figures_that_are_not_finite_are_none(nats: tuple[float, ...]) -> None:
     assert loss_figures(losses(*nats), 0, floor=1.0) == LossFigures(
         documents=2, tokens=2, loss=None, low=None, high=None, perplexity=None, nats_per_document=None, above_floor=None
     )
@@ -140,7 +140,7 @@ def test_other_documents_cannot_be_paired() -> None:
 
 @settings(deadline=None, derandomize=True, max_examples=50)
 @given(PAIRS, st.integers(0, 2**32))
-def test_the_other_way_round_it_is_the_other_way_round(pairs: list[tuple[float, float]], seed: int) -> None:
+def test_swapping_the_models_swaps_the_comparison(pairs: list[tuple[float, float]], seed: int) -> None:
     one, other = (losses(*column) for column in zip(*pairs, strict=True))
     there, back = (paired_bootstrap(*both, seed, resamples=400) for both in ((one, other), (other, one)))
     assert there.difference is not None
@@ -159,7 +159,7 @@ def test_the_same_seed_gives_the_same(pairs: list[tuple[float, float]], seed: in
     assert loss_interval(one, seed, resamples=100) == loss_interval(one, seed, resamples=100)
 
 
-def test_the_memory_at_hand_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chunk_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model = losses(*[float(number % 7) for number in range(31)])
     whole = loss_interval(model, 3)
     for chunk in (1, 100, 31 * 9_999):

@@ -48,7 +48,7 @@ def test_a_challenger_that_is_better_by_more_than_noise_is_promoted() -> None:
         (compared([1.0, 1.0], [2.0, inf]), "the champion 1f2e's held-out loss is not finite, so it cannot be compared"),
     ],
 )
-def test_what_is_not_better_by_more_than_noise_is_refused_and_told_why(comparison: PairedComparison, said: str) -> None:
+def test_a_challenger_within_the_noise_is_refused_with_a_reason(comparison: PairedComparison, said: str) -> None:
     verdict = decide(comparison, opponent="1f2e", guards=OFF, measured=Measured())
     assert not verdict.promote
     assert verdict.opponent == "1f2e"
@@ -93,7 +93,7 @@ def test_each_guard_refuses_alone(measured: Measured, name: str, said: str) -> N
     assert failed.endswith(said)
 
 
-def test_all_that_speaks_against_a_challenger_is_said() -> None:
+def test_a_refusal_names_all_reasons() -> None:
     verdict = decide(WORSE, guards=ALL, measured=Measured(9.0, 0.1, 0.9, 0.9))
     assert len(verdict.reasons) == 5
 
@@ -115,14 +115,14 @@ def test_a_loss_that_is_not_finite_is_never_promoted(loss: float) -> None:
         assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
 
 
-def test_few_documents_are_warned_of() -> None:
+def test_few_documents_cause_a_warning() -> None:
     few = decide(compared([1.0] * 5, [2.0] * 5), guards=OFF, measured=Measured())
     assert few.promote
     assert few.reasons[1:] == ("5 held-out documents are few: the interval is narrower than it should be",)
 
 
 @pytest.mark.parametrize(("comparison", "otherwise"), [(BETTER, "would promote it, too"), (WORSE, "would refuse it")])
-def test_a_gate_that_is_off_promotes_always_and_says_so(comparison: PairedComparison, otherwise: str) -> None:
+def test_a_gate_that_is_off_always_promotes_and_says_so(comparison: PairedComparison, otherwise: str) -> None:
     verdict = decide(comparison, guards=ALL, measured=GOOD, gate="off")
     without = decide(comparison, guards=ALL, measured=GOOD)
     assert verdict.promote
@@ -139,6 +139,6 @@ def test_a_verdict_survives_json() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"min_valid": 1.5}, {"max_copied": -0.1}, {"max_loss": nan}, {"max_los": 1.0}])
-def test_a_limit_that_nothing_can_keep_is_refused(wrong: dict[str, float]) -> None:
+def test_an_impossible_limit_is_rejected(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Guards.model_validate(wrong)

@@ -29,7 +29,7 @@ def test_the_longest_span_is_counted_in_words_and_in_characters() -> None:
     assert spans(["my dog sat on the moon"], TRAIN) == [(4, len(" dog sat on the "))]
 
 
-def test_a_span_stands_in_one_document_and_in_one_piece() -> None:
+def test_a_span_is_contiguous_and_within_one_document() -> None:
     assert spans(["mat a dog"], ["the mat", "a dog"]) == [(2, 5)]
     assert spans(["one two"], ["one", "two"]) == [(1, 3)]
     assert spans(["one three"], ["one two three"]) == [(1, 6)]  # " three"
@@ -65,7 +65,7 @@ def test_all_figures() -> None:
 
 
 @pytest.mark.parametrize(("samples", "longest"), [([], 0), ([""], 0), (["  "], 1)])
-def test_of_nothing_no_share_is_known(samples: list[str], longest: int) -> None:
+def test_a_share_of_nothing_is_none(samples: list[str], longest: int) -> None:
     found = measure_memorization(samples, TRAIN)
     assert (found.ngrams, found.copied_share, found.distinct_1, found.distinct_2, found.repetition) == (0, *[None] * 4)
     assert found.longest == Span(words=0, characters=longest)
@@ -84,7 +84,7 @@ def test_the_training_documents_are_read_once() -> None:
     assert measure_memorization(TRAIN, TRAIN).copied_share == 1.0
 
 
-def test_a_sample_that_comes_twice_counts_twice() -> None:
+def test_equal_samples_count_separately() -> None:
     found = measure_memorization(["sat on the mat", "sat on the mat", "a b c d"], TRAIN)
     assert (found.ngrams, found.copied, len(found.spans)) == (3, 2, 3)
 
@@ -120,7 +120,7 @@ def longest_by_trying(sample: Sequence[Any], train: Sequence[Sequence[Any]]) -> 
 
 @settings(deadline=None, derandomize=True, max_examples=500)
 @given(TEXTS, TEXTS)
-def test_the_spans_are_those_that_trying_everything_finds(samples: list[str], train: list[str]) -> None:
+def test_the_spans_agree_with_brute_force(samples: list[str], train: list[str]) -> None:
     assert spans(samples, train) == [
         (
             longest_by_trying(sample.split(), [text.split() for text in train]),
@@ -132,14 +132,14 @@ def test_the_spans_are_those_that_trying_everything_finds(samples: list[str], tr
 
 @settings(deadline=None, derandomize=True)
 @given(TEXTS, TEXTS, st.integers(1, 3))
-def test_copied_ngrams_are_those_that_trying_everything_finds(samples: list[str], train: list[str], n: int) -> None:
+def test_copied_ngrams_agree_with_brute_force(samples: list[str], train: list[str], n: int) -> None:
     found = measure_memorization(samples, train, words=n)
     known = {gram for text in train for gram in ngrams(text.split(), n)}
     grams = [gram for sample in samples for gram in ngrams(sample.split(), n)]
     assert (found.ngrams, found.copied) == (len(grams), sum(gram in known for gram in grams))
 
 
-def test_what_was_found_stays_found_while_reading_goes_on() -> None:
+def test_found_spans_are_kept_while_further_documents_are_read() -> None:
     finder = SpanFinder(["abcd", "xbcy"])
     finder.read("zbcz")
     assert finder.longest() == [2, 2]

@@ -25,7 +25,7 @@ def test_a_prompt_is_the_beginning_of_a_document(document: str, begun: str) -> N
     assert document.startswith(begun)
 
 
-def test_each_prompt_comes_once_and_says_where_it_is_from() -> None:
+def test_each_prompt_occurs_once_and_has_a_source() -> None:
     prompts = choose_prompts(["we can", "x", "x"], ["we can make a big sandwich", "you can build a", "", "you b"], [])
     assert [(one.text, one.source) for one in prompts] == [
         ("we can", "given"), ("x", "given"), ("you", "held-out document"),

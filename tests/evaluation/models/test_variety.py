@@ -33,7 +33,7 @@ def test_few_draws_show_less_entropy() -> None:
     assert expected_entropy(0.0, 1, 1) == 0.0
 
 
-def test_a_slot_is_told_by_what_the_samples_take() -> None:
+def test_a_slot_is_measured_by_the_options_that_the_samples_use() -> None:
     found = measured(["a", "a", "b", "c", "nonsense", "A"], FOUR)
     assert found.templates[0].template == "four.spintax:3"
     assert found.templates[0].samples == 4
@@ -59,7 +59,7 @@ def test_a_collapsed_slot_is_the_smallest() -> None:
     assert found.mean_normalised == pytest.approx(0.5)
 
 
-def test_options_that_are_not_equally_likely_are_held_against_their_own_shares() -> None:
+def test_options_that_are_not_equally_likely_are_compared_with_their_shares() -> None:
     uneven = Template.parse("{a {1|2|3}|b}")  # a in 3 of 4 derivations
     (slot,) = measured(list(uneven), uneven).templates[0].slots
     assert slot.entropy_template == pytest.approx(2 * log(2) - 0.75 * log(3))
@@ -68,7 +68,7 @@ def test_options_that_are_not_equally_likely_are_held_against_their_own_shares()
     assert even == pytest.approx(log(2) / (2 * log(2) - 0.75 * log(3)))
 
 
-def test_options_that_read_the_same_count_once() -> None:
+def test_equal_options_count_once() -> None:
     (slot,) = measured(["a", "b"], Template.parse("{a|b|a}")).templates[0].slots
     assert (slot.options, slot.seen) == (2, 2)
     assert slot.entropy_template == pytest.approx(log(3) - log(2) * 2 / 3)
