@@ -23,6 +23,7 @@ from tasks.stage.lineage import Lineage, Release
 from tasks.stage.references import Comparison
 
 if TYPE_CHECKING:
+    from tasks.storage.publish import Published
     from tasks.storage.store import Store
 
 PROMOTED, REFUSED = "spinneret.release.promoted", "spinneret.release.refused"
@@ -56,7 +57,10 @@ def publish_release(lineage: Lineage, parameters: RunParameters) -> Release:
     package = make_package(lineage, parameters)
     meta = {"loss": lineage.weights.loss_after, "corpus": lineage.corpus.sha256}
     artifact, began = ProgressArtifact("publishing", "Bytes of the release"), time.monotonic()
-    with open_releases(release, on_wait=_log_wait) as store, transfer_bar("publishing") as bar:
+    with (
+        open_releases(release, on_wait=lambda message: print(f"release: {message}")) as store,
+        transfer_bar("publishing") as bar,
+    ):
 
         def on_progress(done: int, total: int) -> None:
             bar(done, total)
@@ -66,7 +70,16 @@ def publish_release(lineage: Lineage, parameters: RunParameters) -> Release:
             store, package.folder / PUBLISHED, release.name, (LATEST,), meta=meta, on_progress=on_progress
         )
         champion = lineage.comparison.promote and promote_to_champion(store, release.name, published.version, meta)
-    made = Release(
+    made = _reference(release, published, champion=champion, seconds=time.monotonic() - began)
+    print(f"release: {made.describe()}{', the champion now' if champion else ''}")
+    write_report(lineage, parameters, made)
+    _emit_verdict(made, lineage.comparison)
+    show("release", f"[{made.name}@{made.version[:12]}]({made.uri})", made.describe())
+    return made
+
+
+def _reference(release: ReleaseParameters, published: "Published", *, champion: bool, seconds: float) -> Release:
+    return Release(
         name=release.name,
         destination=release.destination,
         version=published.version,
@@ -76,14 +89,9 @@ def publish_release(lineage: Lineage, parameters: RunParameters) -> Release:
         uploaded_files=published.uploaded_files,
         uploaded_bytes=published.uploaded_bytes,
         copied_files=published.copied_files,
-        seconds=round(time.monotonic() - began, 1),
+        seconds=round(seconds, 1),
         champion=champion,
     )
-    print(f"release: {made.describe()}{', the champion now' if champion else ''}")
-    write_report(lineage, parameters, made)
-    _emit_verdict(made, lineage.comparison)
-    show("release", f"[{made.name}@{made.version[:12]}]({made.uri})", made.describe())
-    return made
 
 
 def _emit_verdict(made: Release, comparison: Comparison) -> None:
@@ -126,7 +134,3 @@ def promote_to_champion(store: "Store", name: str, version: str, meta: Mapping[s
         return False
     promote(store, read_manifest(store, name, version), CHAMPION, meta, check=False)
     return True
-
-
-def _log_wait(sentence: str) -> None:
-    print(f"release: {sentence}")

@@ -39,7 +39,7 @@ def list_releases(*, release: ReleaseParameters = ReleaseParameters()) -> ListRe
         release: Destination and name.
     """
     from tasks.storage.inventory import list_versions
-    from tasks.storage.versions import release_names
+    from tasks.storage.listing import release_names
 
     with _open(release) as store:
         found = list_versions(store, release.name)

@@ -103,10 +103,10 @@ def make_folder(
                 manifest["seconds"] = round(time.monotonic() - began, 3)
             (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             if durable:
-                _flush(*partial.rglob("*"), partial)
+                flush(*partial.rglob("*"), partial)
             made = _put_in_place(partial, folder, manifest)
             if durable:
-                _flush(folder.parent, folder.parent.parent)  # that one too, since the first folder of a key makes both
+                flush(folder.parent, folder.parent.parent)  # that one too, since the first folder of a key makes both
             return made
     except OSError as error:
         if error.errno in NO_SPACE:
@@ -258,7 +258,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _flush(*paths: Path) -> None:
+def flush(*paths: Path) -> None:
     """Wait until files and folders are on the disk."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)

@@ -18,6 +18,7 @@ from typing import Any
 
 from tasks.errors import InputError, UnavailableError
 from tasks.storage.conditional import find_etag_format
+from tasks.storage.listing import list_objects
 from tasks.storage.names import check_alias, check_name, is_version
 from tasks.storage.store import Store
 
@@ -74,9 +75,8 @@ def list_aliases(store: Store, name: str) -> dict[str, Alias]:
     """Every alias of `name`, by name; for display and pruning, never for reading a release."""
     prefix = store.key(check_name(name), "aliases", "")
     with store.explain_errors():
-        pages = store.client.get_paginator("list_objects_v2").paginate(Bucket=store.bucket, Prefix=prefix)
-        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-    names = sorted(key.removeprefix(prefix).removesuffix(".json") for key in keys if key.endswith(".json"))
+        keys = [key for key, _ in list_objects(store, name, "aliases") if key.endswith(".json")]
+    names = sorted(key.removeprefix(prefix).removesuffix(".json") for key in keys)
     found = {alias: read_alias(store, name, alias) for alias in names}
     return {alias: state for alias, state in found.items() if state is not None}
 

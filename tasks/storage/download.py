@@ -5,7 +5,6 @@ The files are written into a hidden folder `.part-...` beside the target, and on
 
 import contextlib
 import errno
-import os
 import shutil
 import time
 import uuid
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from tasks.disk import NO_SPACE
 from tasks.errors import InputError
+from tasks.stage.folders import flush
 from tasks.storage.counting import Progress, counter
 from tasks.storage.manifest import Manifest
 from tasks.storage.receiving import fetch_file, is_multipart
@@ -33,8 +33,7 @@ def download(store: Store, manifest: Manifest, target: Path, on_progress: Progre
     with _explain_full_disk(target, manifest), _part_folder(target, manifest) as part:
         with store.explain_errors():
             _fetch_files(store, manifest, part, on_progress)
-        for folder in (part, *(entry for entry in part.rglob("*") if entry.is_dir())):
-            _flush_folder(folder)
+        flush(part, *(entry for entry in part.rglob("*") if entry.is_dir()))
         _put_in_place(part, target)
 
 
@@ -91,13 +90,5 @@ def _put_in_place(part: Path, target: Path) -> None:
     if target.exists():
         target.rename(old)
     part.rename(target)
-    _flush_folder(target.parent)
+    flush(target.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,18 +4,18 @@ The order is alias, version, manifest (whose sha256 must be the version), files.
 outdated.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import InputError
+from tasks.stage.folders import file_digest
 from tasks.storage.aliases import list_aliases, read_alias
 from tasks.storage.counting import Progress
 from tasks.storage.download import download
+from tasks.storage.listing import find_version, release_names
 from tasks.storage.manifest import Manifest, parse_manifest
 from tasks.storage.names import MANIFEST, check_name, is_version
 from tasks.storage.store import Store
-from tasks.storage.versions import find_version, release_names
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,6 @@ def _difference(target: Path, manifest: Manifest) -> str | None:
         file = target / path
         if not file.is_file():
             return f"{path} is missing"
-        if file.stat().st_size != stated.size or _sha256(file) != stated.sha256:
+        if file.stat().st_size != stated.size or file_digest(file) != stated.sha256:
             return f"{path} has other bytes"
     return None
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

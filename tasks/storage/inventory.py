@@ -11,10 +11,10 @@ from typing import Any
 from tasks.errors import InputError
 from tasks.storage.aliases import Alias, list_aliases
 from tasks.storage.fetch import read_manifest
+from tasks.storage.listing import version_folders
 from tasks.storage.manifest import Manifest
 from tasks.storage.names import MANIFEST, check_name
 from tasks.storage.store import Store
-from tasks.storage.versions import version_folders
 
 FACTS = "release.json"
 """The file of a release with its facts (loss, corpus, ...): one JSON object."""

@@ -32,7 +32,10 @@ def promote(
     with store.explain_errors():
         exists = store.read(store.key(name, "versions", version, MANIFEST)) is not None
     if not exists:
-        _take_back(store, name, alias, moved)
+        if moved.before is None:
+            delete_alias(store, name, alias)
+        else:
+            roll_back_alias(store, name, alias, lambda version: True)
         raise UnavailableError(f"the version {version[:12]} of {name} was just pruned: publish it again")
     return moved
 
@@ -53,10 +56,3 @@ def _is_complete(store: Store, name: str, version: str) -> bool:
     except InputError:
         return False
     return True
-
-
-def _take_back(store: Store, name: str, alias: str, moved: Alias) -> None:
-    if moved.before is None:
-        delete_alias(store, name, alias)
-    else:
-        roll_back_alias(store, name, alias, lambda version: True)

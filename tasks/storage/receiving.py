@@ -17,14 +17,12 @@ from botocore.exceptions import ClientError
 from tasks.errors import InputError
 from tasks.storage.failures import http_status, is_missing
 from tasks.storage.manifest import FileEntry
-from tasks.storage.store import BROKEN_STREAM, Store
+from tasks.storage.store import Store
 from tasks.storage.transfer_pool import TransferPool
 
 PART = 8 * 2**20
 _AHEAD = 6
 """Parts in memory at a time: one per thread, and two that are hashed or wait for it."""
-_BLOCK = 2**20
-_ATTEMPTS = 5
 _OUT_OF_RANGE = 416
 
 
@@ -73,7 +71,7 @@ class _Download:
 
     def as_whole(self) -> Iterator[bytes]:
         """All blocks in order, from one stream."""
-        return self._write_range(0, self.stated.size, self._open_rest)
+        return self._write(self.store.blocks(self.key), 0, self.stated.size)
 
     def in_parts(self) -> Iterator[bytes]:
         """All blocks in order, from parallel streams, flushed to disk as they arrive."""
@@ -87,48 +85,34 @@ class _Download:
                     flushed = flusher.submit(os.fsync, self.out.fileno())
 
     def _write_part(self, start: int) -> list[bytes]:
-        return list(self._write_range(start, min(start + PART, self.stated.size), self._open_range))
+        stop = min(start + PART, self.stated.size)
+        blocks = self.store.blocks(self.key, start, stop, check_size=self._check_size)
+        return list(self._write(blocks, start, stop))
 
-    def _write_range(self, offset: int, stop: int, blocks: Callable[[int, int], Iterator[bytes]]) -> Iterator[bytes]:
-        """Write the blocks from `offset` to `stop` and yield them; a broken stream is resumed where it broke."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                for block in blocks(offset, stop):
-                    self.pool.raise_if_stopped()
-                    if offset + len(block) > stop:
-                        raise _damaged(self.key, self.stated, f"more than {self.stated.size:,} bytes")
-                    self._write(block, offset)
-                    offset += len(block)
-                    yield block
-                break
-            except BROKEN_STREAM:
-                if attempt == _ATTEMPTS:
-                    raise
+    def _check_size(self, size: int | None) -> None:
+        if size is None:
+            raise InputError(
+                f"the store, or a proxy in front of it, returns {self.key} only as a whole (no Content-Range): "
+                "set AWS_ENDPOINT_URL_S3 to the store itself"
+            )
+        if size != self.stated.size:
+            raise _damaged(self.key, self.stated, f"{size:,} bytes")
+
+    def _write(self, blocks: Iterator[bytes], offset: int, stop: int) -> Iterator[bytes]:
+        """Write the blocks from `offset` to `stop`, and yield them."""
+        with self._explain_errors():
+            for block in blocks:
+                self.pool.raise_if_stopped()
+                if offset + len(block) > stop:
+                    raise _damaged(self.key, self.stated, f"more than {self.stated.size:,} bytes")
+                written = 0
+                while written < len(block):
+                    written += os.pwrite(self.out.fileno(), memoryview(block)[written:], offset + written)
+                offset += len(block)
+                self.count(len(block))
+                yield block
         if offset != stop:
             raise _damaged(self.key, self.stated, f"{offset:,} bytes")
-
-    def _write(self, block: bytes, offset: int) -> None:
-        written = 0
-        while written < len(block):
-            written += os.pwrite(self.out.fileno(), memoryview(block)[written:], offset + written)
-        self.count(len(block))
-
-    def _open_rest(self, offset: int, _: int) -> Iterator[bytes]:
-        with self._explain_errors(), contextlib.closing(self.store.open(self.key, offset)) as body:
-            yield from body.iter_chunks(_BLOCK)
-
-    def _open_range(self, offset: int, stop: int) -> Iterator[bytes]:
-        with self._explain_errors():
-            body, size = self.store.open_range(self.key, offset, stop)
-            with contextlib.closing(body):
-                if size is None:
-                    raise InputError(
-                        f"the store, or a proxy in front of it, returns {self.key} only as a whole (no Content-Range): "
-                        "set AWS_ENDPOINT_URL_S3 to the store itself"
-                    )
-                if size != self.stated.size:
-                    raise _damaged(self.key, self.stated, f"{size:,} bytes")
-                yield from body.iter_chunks(_BLOCK)
 
     @contextlib.contextmanager
     def _explain_errors(self) -> Iterator[None]:

@@ -24,11 +24,10 @@ from tasks.storage.manifest import ScannedFile
 from tasks.storage.sending import copy_object, send_file
 
 if TYPE_CHECKING:
-    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 MAX_DOCUMENT = 16 * 2**20
-BROKEN_STREAM = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+_BROKEN_STREAM = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 """Errors of a stream that can be resumed."""
 _BLOCK = 2**20
 _READS = 3
@@ -71,7 +70,7 @@ class Store:
         for left in reversed(range(_READS)):
             try:
                 before, found = found, self._read_once(key)
-            except BROKEN_STREAM:
+            except _BROKEN_STREAM:
                 if not left:
                     raise
                 continue
@@ -97,41 +96,37 @@ class Store:
                     )
         return b"".join(blocks), answer["ETag"]
 
-    def open(self, key: str, start: int = 0) -> "StreamingBody":
-        """The bytes of an object from offset `start` as a stream; the caller closes it.
+    def blocks(
+        self,
+        key: str,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        check_size: Callable[[int | None], None] | None = None,
+    ) -> Iterator[bytes]:
+        """The bytes of an object from `start` to `stop`; a broken stream is resumed at the byte where it broke.
+
+        `check_size` is called with the size of the object before any byte of a range is read; the size is None where
+        the store ignored the range and returns the whole object.
 
         Raises:
             ClientError: the store refused, for instance with NoSuchKey.
         """
-        wanted: dict[str, Any] = {"Range": f"bytes={start}-"} if start else {}
-        return self.client.get_object(Bucket=self.bucket, Key=key, **wanted)["Body"]
-
-    def blocks(self, key: str) -> Iterator[bytes]:
-        """All bytes of an object; a broken stream is resumed at the byte where it broke.
-
-        Raises:
-            ClientError: as `open`.
-        """
-        offset = 0
         for left in reversed(range(_STREAMS)):
             try:
-                with contextlib.closing(self.open(key, offset)) as body:
+                wanted: dict[str, Any] = {"Range": f"bytes={start}-{stop - 1 if stop else ''}"} if start or stop else {}
+                answer = self.client.get_object(Bucket=self.bucket, Key=key, **wanted)
+                with contextlib.closing(answer["Body"]) as body:
+                    size = answer.get("ContentRange", "").rpartition("/")[2]
+                    if check_size is not None:
+                        check_size(int(size) if size.isdecimal() else None)
                     for block in body.iter_chunks(_BLOCK):
-                        offset += len(block)
+                        start += len(block)
                         yield block
                 return
-            except BROKEN_STREAM:
+            except _BROKEN_STREAM:
                 if not left:
                     raise
-
-    def open_range(self, key: str, start: int, stop: int) -> "tuple[StreamingBody, int | None]":
-        """The bytes from `start` to `stop` as a stream, and the size of the object.
-
-        The size is None where the store ignored the range and returns the whole object.
-        """
-        answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}")
-        size = answer.get("ContentRange", "").rpartition("/")[2]
-        return answer["Body"], int(size) if size.isdecimal() else None
 
     def write(self, key: str, data: bytes) -> bytes:
         """Put a small object and return what the store holds afterwards, which another publisher may have written.

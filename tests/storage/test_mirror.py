@@ -13,11 +13,11 @@ import pytest
 from tasks.errors import InputError
 from tasks.stage.folders import make_folder, read_manifest
 from tasks.storage.embedded_server import LOCAL_BUCKET, Endpoint
+from tasks.storage.listing import version_folders
 from tasks.storage.manifest import MIN_PART
 from tasks.storage.mirror import DamagedError, Mirror, MirrorError
 from tasks.storage.publish import publish
 from tasks.storage.store import Store
-from tasks.storage.versions import version_folders
 from tests.storage.gate import Gate, gate_before
 from tests.storage.hostile import UNSAFE_PATHS
 from tests.storage.invariant import contents
