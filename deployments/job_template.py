@@ -21,7 +21,7 @@ def job_template(pool_type: str) -> dict[str, Any]:
     worker = BaseWorker.get_worker_class_from_type(pool_type)
     if worker is None:
         raise SystemExit(
-            f"error: there is no {pool_type} worker here: pip install -c requirements.lock -e '.[containers]'"
+            f"error: Prefect's {pool_type} worker is not installed: pip install -c requirements.lock -e '.[containers]'"
         )
     template = worker.get_default_base_job_template()
     variables = template["variables"]["properties"]

@@ -36,7 +36,7 @@ def last_checkpoint(data: Path, since: float = 0) -> int:
     found = (data / "checkpoints").glob(f"*/step-{'[0-9]' * 10}/manifest.json")
     written = []
     for path in found:
-        with contextlib.suppress(FileNotFoundError):  # a newer one took its place just now
+        with contextlib.suppress(FileNotFoundError):  # a newer one has just replaced it
             written.append((path.stat().st_mtime, int(path.parent.name.removeprefix("step-"))))
     when, step = max(written, default=(0.0, 0))
     return step if when > since else 0

@@ -41,8 +41,8 @@ def configured(pool: str, **values: Any) -> Any:
     return POOLS[pool][1](**apply_values(template["job_configuration"], {**defaults, **values}, remove_notset=True))
 
 
-def run_tool(name: str, *words: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([TOOLS / name, *map(str, words)], capture_output=True, text=True, check=False, timeout=60)
+def run_tool(name: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([TOOLS / name, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:

@@ -53,8 +53,8 @@ def test_ending_runs_ends_their_helpers_and_the_suspended_worker_too_and_no_othe
     assert [process.wait(10) for process in started[:3]] == [-9, -15, -9]
     assert started[3].poll() is None
     assert wait_until(lambda: not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE)
-    said = capsys.readouterr().out
-    assert said.count("could not be rescheduled; the server will mark it Crashed") == 2
+    output = capsys.readouterr().out
+    assert output.count("could not be rescheduled; the server will mark it Crashed") == 2
     started[3].kill()
     started[3].wait()
 
