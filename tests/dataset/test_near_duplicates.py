@@ -43,7 +43,7 @@ def test_near_duplicates_are_rejected_before_the_split_and_the_same_ones_whateve
     assert prepared(reversed(texts), near_duplicates=0.7) == corpus
 
 
-def test_without_the_library_one_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasketch", None)
     with pytest.raises(InputError, match=r"pip install .* -e '\.\[near-duplicates\]'"):
         NearDuplicates(0.7)

@@ -102,7 +102,7 @@ def test_batches_of_documents_become_the_blocks_of_all_of_them(batches: list[lis
         assert run.tokens == sum(len(document) + 1 for document in documents)
 
 
-def test_blocks_go_on_where_a_part_of_the_file_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_continue_past_the_end_of_a_part_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "_BYTES_AT_ONCE", 16)
     with TokenRun(tmp_path, eos_token_id=EOS) as run:
         add(run, [list(range(1, 30))])

@@ -19,7 +19,7 @@ def a_file(folder: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
-def test_a_txt_file_is_a_document_a_line_split_on_line_feeds_only(tmp_path: Path) -> None:
+def test_a_txt_file_is_one_document_per_line_split_on_line_feeds_only(tmp_path: Path) -> None:
     path = a_file(tmp_path, "own.txt", "one\u2028still one\ntwo\x0cstill two\r\n\n three\u0085 \rthree")
     assert list(read_documents(path)) == ["one\u2028still one", "two\x0cstill two", "", " three\u0085 \rthree"]
 

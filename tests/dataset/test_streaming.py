@@ -1,4 +1,4 @@
-"""Claims about size: memory is bounded by what it is told, not by the corpus."""
+"""Memory is bounded by the limit that is set, not by the corpus."""
 
 import json
 import subprocess

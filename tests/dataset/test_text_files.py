@@ -1,4 +1,4 @@
-"""Claims about files that are written: they come back unchanged, and they are whole or absent."""
+"""Files that are written come back unchanged, and are whole or absent."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def test_documents_come_back_unchanged_and_in_order(tmp_path: Path) -> None:
     assert list(read_documents(path)) == DOCUMENTS
 
 
-def test_the_file_is_readable_utf_8_with_a_document_a_line(tmp_path: Path) -> None:
+def test_the_file_is_readable_utf_8_with_one_document_per_line(tmp_path: Path) -> None:
     path = tmp_path / "corpus.jsonl"
     write_documents(path, ["caf\u00e9", "two\nlines"])
     assert path.read_bytes() == '{"text": "café"}\n{"text": "two\\nlines"}\n'.encode()

@@ -31,7 +31,7 @@ def _error(text: str) -> SpintaxError:
         ("ok \ud800", "not-unicode", 7, 4),
     ],
 )
-def test_faults_are_named_and_placed(text: str, code: str, line: int, column: int) -> None:
+def test_errors_have_a_code_a_line_and_a_column(text: str, code: str, line: int, column: int) -> None:
     error = _error(text)
     assert isinstance(error, InputError)
     assert (error.code, error.line, error.column, error.name) == (code, line, column, "t.spintax")
@@ -92,7 +92,7 @@ def test_errors_survive_pickling() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column"), [("{a|b\nc}", 1, 5), ("a\\{{b|\rc}", 1, 7), ("{a|{x|y}\r\nb}", 1, 9)]
 )
-def test_variants_of_two_lines_are_not_written_one_a_line(text: str, line: int, column: int) -> None:
+def test_variants_of_two_lines_are_not_written_one_per_line(text: str, line: int, column: int) -> None:
     file = io.BytesIO()
     template = Template.parse(text)
     with pytest.raises(SpintaxError) as raised:
@@ -153,7 +153,7 @@ def _found(text: str) -> list[tuple[str, int]]:
         ("{a|ab}{b|}", [("fewer-distinct", 1)]),
     ],
 )
-def test_what_is_seldom_meant_is_warned_of(text: str, expected: list[tuple[str, int]]) -> None:
+def test_what_is_seldom_meant_gives_a_warning(text: str, expected: list[tuple[str, int]]) -> None:
     assert _found(text) == expected
 
 

@@ -106,7 +106,7 @@ def test_errors_point_into_the_markdown_file(tmp_path: Path) -> None:
     assert str(raised.value).startswith(f"{path}:5:5: this '{{' is never closed")
 
 
-def test_open_brace_is_reported_where_it_stands(tmp_path: Path) -> None:
+def test_open_brace_is_reported_at_its_line_and_column(tmp_path: Path) -> None:
     path = _write(tmp_path, "t.spintax", "{a|b}\n{c|d\n{e|f}\n")
     with pytest.raises(SpintaxError) as raised:
         read_templates(path)
@@ -135,7 +135,7 @@ def test_unusable_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
     assert "e.md:2: this '''spintax block is never closed" in _refusal(tmp_path, "e.md", "\n'''spintax\n{a|b}\n")
 
 
-def test_bytes_that_are_not_utf8_are_placed(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_are_located(tmp_path: Path) -> None:
     assert "t.txt:2: byte 0xe9 at byte offset 6 is not UTF-8;" in _refusal(tmp_path, "t.txt", b"a\ncaf" + b"f\xe9\n")
     assert "offset 4 " in _refusal(tmp_path, "t.txt", b"\xef\xbb\xbfa\xff")
     assert "looks like UTF-16" in _refusal(tmp_path, "t.txt", "{a|b}".encode("utf-16"))
@@ -169,7 +169,7 @@ def test_command_shows_counts_and_warnings(monkeypatch: pytest.MonkeyPatch) -> N
     assert (code, out.count("\n"), out.split("\n")[-2]) == (0, 22, "and 30 more warnings")
 
 
-def test_command_spins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_command_draws_and_enumerates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = str(_write(tmp_path, "t.spintax", "{é|b}\n{c|d|e}\n"))
     assert _run(monkeypatch, path, "--all") == (0, "é\nb\nc\nd\ne\n", "")
     code, out, _ = _run(monkeypatch, path, "-n", "9", "--seed", "3")

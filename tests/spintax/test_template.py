@@ -200,7 +200,7 @@ def test_options_of_any_size_are_indexed() -> None:
     assert template.index_of("e" * 100) == 2**101
 
 
-def test_text_is_kept_to_the_code_point() -> None:
+def test_text_is_kept_verbatim() -> None:
     for text in ["e\u0301", "é", "👩‍🍳", "a\r\nb", "a\u2028b", "nul\0", " a ", "\ufeff", "\\n", ""]:
         template = Template.parse(text)
         assert list(template) == [text]
@@ -208,7 +208,7 @@ def test_text_is_kept_to_the_code_point() -> None:
     assert Template.parse("{e\u0301|é}").distinct == 2
 
 
-def test_enumeration_keeps_separators_that_are_no_newline() -> None:
+def test_enumeration_keeps_separators_other_than_newlines() -> None:
     file = io.BytesIO()
     Template.parse("{a\u2028b|c\0}").enumerate_to(file)
     assert file.getvalue().split(b"\n") == ["a\u2028b".encode(), b"c\0", b""]
@@ -275,7 +275,7 @@ def test_ambiguity_bomb_is_counted_and_searched_at_once() -> None:
         assert sorted(template.draw(1000, 1)) == ["a" * size for size in range(65)]
 
 
-def test_exponential_automaton_is_given_up_as_unknown() -> None:
+def test_exponential_automaton_gives_an_unknown_count() -> None:
     hard = Template.parse("{a|b|aa|ba|c{a|b}}" + "{|a|b}" * 30 + "a" + "{|a|b}" * 30 + "{a|bb|abc}" * 30)
     with _timed(10):
         assert hard.distinct is None
@@ -303,7 +303,7 @@ def test_import_brings_in_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("text", ["{a|b} {c|d{e|f}} x", "{a|} {b|c}", "x", "{a.b|a+b}{|(c)} $"])
-def test_begins_tells_what_some_variant_begins_with(text: str) -> None:
+def test_begins_is_true_for_the_beginning_of_any_variant(text: str) -> None:
     template = Template.parse(text)
     variants = list(template)
     prefixes = {variant[:end] for variant in variants for end in range(len(variant) + 1)}

@@ -94,7 +94,7 @@ def test_watch_waits_while_a_file_is_being_saved(path: Path, watched: Watched) -
     assert "there is no" not in printed
 
 
-def test_watch_shows_what_is_wrong_and_goes_on(path: Path, watched: Watched) -> None:
+def test_watch_shows_an_error_and_continues(path: Path, watched: Watched) -> None:
     watched.waits_for("2 derivations")
     path.write_text("x {a|b\n")
     watched.waits_for("t.spintax:1:3: this '{' is never closed")
