@@ -16,6 +16,11 @@ from tests.factories.corpus_reports import SEED, seed_report
 TEMPLATES = read_templates(SEED)
 DOCUMENTS = list(join_templates(TEMPLATES).draw(300, seed=0))
 TRAIN, HELD_OUT = DOCUMENTS[:280], DOCUMENTS[280:]
+SECTIONS = [
+    "verdict", "samples", "metrics", "losses", "corpus", "parameters", "timings", "environment", "lineage",
+]  # fmt: skip
+"""Ids of the sections of the HTML report."""
+
 CHAMPION = "f110446b38620645f264dc076010001c79c6724442ae0552275f6b199a636d43"
 FLOOR = 10.79
 GUARDS = Guards(min_valid=0.3)

@@ -9,11 +9,8 @@ import pytest
 from tasks.evaluation.models.gate import Guards
 from tasks.evaluation.reports.html import render_html
 from tests.factories.hostile_text import HOSTILE
-from tests.factories.runs import CHAMPION, figures, history, report_data
+from tests.factories.runs import CHAMPION, SECTIONS, figures, history, report_data
 
-SECTIONS = [
-    "verdict", "samples", "metrics", "losses", "corpus", "parameters", "timings", "environment", "lineage",
-]  # fmt: skip
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -73,8 +70,8 @@ def test_what_is_not_there_has_no_section() -> None:
     assert set(SECTIONS) - set(left.sections) == {"timings", "lineage", "parameters"}
 
 
-def test_the_page_says_what_it_was_told(whole: Page) -> None:
-    for section, said in (
+def test_every_section_shows_its_data(whole: Page) -> None:
+    for section, expected in (
         ("verdict", "Promoted"), ("verdict", "The challenger becomes champion."), ("verdict", "0.5138"),
         ("verdict", f"beats the champion {CHAMPION[:12]}"), ("samples", "ends in a space"),
         ("samples", "held-out document"),
@@ -83,13 +80,13 @@ def test_the_page_says_what_it_was_told(whole: Page) -> None:
         ("parameters", '"To make a cheese sandwich "'), ("parameters", "not set"), ("timings", "2 min"),
         ("environment", "with uncommitted changes"), ("environment", "2.13.0+cpu"), ("lineage", "5" * 64),
     ):  # fmt: skip
-        assert said in whole.sections[section], said
+        assert expected in whole.sections[section], expected
     for mark in ("new", "copied", "invalid"):
         assert mark in whole.sections["samples"]
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "expected"),
     [
         ({"figures": figures(challenger=140)}, f"The champion {CHAMPION[:12]} stays."),
         ({"figures": figures(challenger=140, champion=None)}, "There is no champion yet."),
@@ -100,20 +97,20 @@ def test_the_page_says_what_it_was_told(whole: Page) -> None:
         ({"environment": {}}, "unknown"),
     ],
 )
-def test_runs_of_all_kinds_are_told(changed: dict[str, Any], said: str) -> None:
-    assert said in page(**changed).text
+def test_every_kind_of_run_has_its_sentence(changed: dict[str, Any], expected: str) -> None:
+    assert expected in page(**changed).text
 
 
-def test_own_text_has_neither_valid_nor_new_samples() -> None:
-    told = page(figures=figures(templates=[], guards=Guards())).sections
-    assert "invalid" not in told["samples"]
-    assert "copied" in told["samples"]
-    assert "Valid" not in told["metrics"]
+def test_a_run_on_text_files_has_neither_valid_nor_new_samples() -> None:
+    sections = page(figures=figures(templates=[], guards=Guards())).sections
+    assert "invalid" not in sections["samples"]
+    assert "copied" in sections["samples"]
+    assert "Valid" not in sections["metrics"]
 
 
 def test_nothing_from_outside_becomes_markup(whole: Page) -> None:
     texts = [*HOSTILE, '"><img src=x onerror=alert(1)>', "' onload='x", "w" * 500]
-    told = render_html(
+    html = render_html(
         report_data(
             title="".join(texts), figures=figures(given=texts, hostile=texts),
             parameters={text: {text: text, "l": [text, text]} for text in texts}, timings=dict.fromkeys(texts, 1.0),
@@ -121,7 +118,7 @@ def test_nothing_from_outside_becomes_markup(whole: Page) -> None:
             lineage=[(text, text, text) for text in texts],
         )
     )  # fmt: skip
-    read = Page(told)
+    read = Page(html)
     assert read.names <= whole.names
     assert {(tag, name) for tag, name, _ in read.attributes} <= {(tag, name) for tag, name, _ in whole.attributes}
     assert {value for _, name, value in read.attributes if name == "href"} == {
@@ -129,8 +126,8 @@ def test_nothing_from_outside_becomes_markup(whole: Page) -> None:
     }
     for text in ("<script>alert(1)</script>", "</td></tr>", "&lt;b&gt;", "\\x1b[31mred", "\\u202eright", "\\ud800"):
         assert all(text in read.sections[one] for one in ("samples", "parameters", "lineage", "environment")), text
-    assert all(char.isprintable() or char == "\n" for char in told)
-    told.encode()
+    assert all(char.isprintable() or char == "\n" for char in html)
+    html.encode()
 
 
 def test_the_page_needs_no_network_and_no_script(whole: Page) -> None:
@@ -149,6 +146,6 @@ def test_the_ids_are_unique_and_the_links_lead_somewhere(whole: Page) -> None:
     assert {f"#{one}" for one in ids} >= linked
 
 
-def test_the_same_story_gives_the_same_bytes() -> None:
+def test_equal_data_gives_equal_bytes() -> None:
     assert render_html(report_data()).encode() == render_html(report_data()).encode()
     assert render_html(report_data(history=history(5))) != render_html(report_data())

@@ -17,9 +17,8 @@ import pytest
 
 from tasks.evaluation.models.gate import Guards
 from tasks.evaluation.reports.html import ReportData, render_html
-from tests.evaluation.reports.test_html import SECTIONS
 from tests.factories.hostile_text import HOSTILE
-from tests.factories.runs import figures, report_data
+from tests.factories.runs import SECTIONS, figures, report_data
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE, DESK = 360, 1366
@@ -29,7 +28,7 @@ LEAST_CONTRAST = 4.5
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser: install one with `apt-get install chromium`")
 
 LONG = ["w" * 400, "<script>throw 1</script>", "日本語" * 60]
-STORIES: dict[str, Callable[[], ReportData]] = {
+RUNS: dict[str, Callable[[], ReportData]] = {
     "champion": report_data,
     "first": lambda: report_data(figures=figures(champion=None, challenger=140), timings={}),
     "own text": lambda: report_data(figures=figures(templates=[], guards=Guards()), floor_per_token=None),
@@ -51,7 +50,7 @@ def look(folder: Path, page: str, *, dark: bool) -> tuple[list[dict[str, Any]], 
     harness = HARNESS.replace("FRAMES", frames).replace("LEAST", str(LEAST_CONTRAST))
     (folder / "harness.html").write_text(harness, encoding="utf-8")
     assert BROWSER is not None
-    told = subprocess.run(
+    done = subprocess.run(
         [
             BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
             "--allow-file-access-from-files", "--enable-logging=stderr", "--dump-dom",
@@ -60,9 +59,9 @@ def look(folder: Path, page: str, *, dark: bool) -> tuple[list[dict[str, Any]], 
         ],
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
-    found = re.search(r'<pre id="measures">(.+?)</pre>', told.stdout, re.DOTALL)
-    assert found, told.stdout[-500:] + told.stderr[-2000:]
-    return json.loads(unescape(found[1])), [line for line in told.stderr.splitlines() if "CONSOLE" in line]
+    found = re.search(r'<pre id="measures">(.+?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stdout[-500:] + done.stderr[-2000:]
+    return json.loads(unescape(found[1])), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 @pytest.mark.parametrize(
@@ -70,12 +69,12 @@ def look(folder: Path, page: str, *, dark: bool) -> tuple[list[dict[str, Any]], 
     [("champion", False), ("champion", True), ("first", True), ("own text", False), ("hostile", False)],
 )
 def test_the_report_opens_without_an_error_and_nothing_overflows(tmp_path: Path, name: str, dark: bool) -> None:
-    told = STORIES[name]()
-    measured, console = look(tmp_path, render_html(told), dark=dark)
+    data = RUNS[name]()
+    measured, console = look(tmp_path, render_html(data), dark=dark)
     assert console == []
     assert [one["width"] for one in measured] == [PHONE, DESK]
     for one in measured:
-        expected = [section for section in SECTIONS if told.timings or section != "timings"]
+        expected = [section for section in SECTIONS if data.timings or section != "timings"]
         assert one["sections"] == expected
         assert one["scrolls"] <= one["width"]
         assert one["loose"] == []

@@ -36,10 +36,10 @@ def run(name: str) -> RunFigures:
 
 
 def test_the_verdict_comes_first_and_then_each_reason() -> None:
-    told = verdict_text(run("champion"))
-    assert told[0] == "promote: the challenger becomes champion"
-    assert told[1:] == list(run("champion").verdict.reasons)
-    assert CHAMPION in told[1]
+    text = verdict_text(run("champion"))
+    assert text[0] == "promote: the challenger becomes champion"
+    assert text[1:] == list(run("champion").verdict.reasons)
+    assert CHAMPION in text[1]
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_the_first_line_says_what_becomes_of_the_champion(name: str, first: str)
     assert first in summary_text(run(name), width=100)
 
 
-def test_a_gate_that_is_off_is_said_everywhere() -> None:
-    for told in (" ".join(verdict_text(run("off"))), summary_markdown(run("off")), summary_text(run("off"), width=100)):
-        assert "the gate is off" in told
+def test_a_gate_that_is_off_is_reported_everywhere() -> None:
+    for text in (" ".join(verdict_text(run("off"))), summary_markdown(run("off")), summary_text(run("off"), width=100)):
+        assert "the gate is off" in text
 
 
 def test_the_reason_of_the_screen_is_the_one_that_decided() -> None:
     failed = figures(champion=None, guards=Guards(max_copied=0.0))
-    told = " ".join(summary_text(failed, width=100).split())
+    text = " ".join(summary_text(failed, width=100).split())
     assert not failed.verdict.promote
-    assert "above max_copied = 0.0 % (and 1 reason more in the report)" in told
-    assert "beats" not in told
+    assert "above max_copied = 0.0 % (and 1 reason more in the report)" in text
+    assert "beats" not in text
 
 
 def test_the_measures_are_a_row_each_with_a_column_for_each_model() -> None:
@@ -96,10 +96,10 @@ def test_a_measure_that_no_model_has_is_left_out() -> None:
     assert "floor" not in summary_markdown(run("own text"))
 
 
-def test_a_loss_that_is_not_finite_is_said_so() -> None:
-    for told in (metrics_markdown, summary_markdown):
-        assert "| 6.267" in told(run("not finite"))
-        assert "| not finite |" in told(run("not finite"))
+def test_a_loss_that_is_not_finite_is_reported_as_such() -> None:
+    for show in (metrics_markdown, summary_markdown):
+        assert "| 6.267" in show(run("not finite"))
+        assert "| not finite |" in show(run("not finite"))
 
 
 def test_a_prompt_stands_once_with_its_flags_and_every_sample_with_its_mark() -> None:
@@ -126,14 +126,14 @@ def test_markdown_holds_together_whatever_a_model_wrote(name: str) -> None:
 @EVERY
 @pytest.mark.parametrize("width", [20, 80, 100, 237])
 def test_the_end_of_a_run_is_one_screen_that_no_sample_breaks_out_of(name: str, width: int) -> None:
-    told = summary_text(run(name), width=width)
-    lines = told.splitlines()
+    text = summary_text(run(name), width=width)
+    lines = text.splitlines()
     assert max(map(cell_len, lines)) <= max(width, 50)
-    assert all(char.isprintable() or char == "\n" for char in told)
-    assert told == summary_text(run(name), width=width)
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert text == summary_text(run(name), width=width)
     if width >= 100:
         assert len(lines) <= 45
-    told.encode()
+    text.encode()
 
 
 def test_losses_floor_validity_and_novelty_are_on_the_screen() -> None:
@@ -147,10 +147,10 @@ def test_losses_floor_validity_and_novelty_are_on_the_screen() -> None:
 
 def test_so_many_samples_are_shown_and_the_rest_is_counted() -> None:
     many = figures(given=[f"prompt {number}" for number in range(9)], samples=4)
-    told = summary_text(many, width=100, samples_per_prompt=2)
-    assert "and 6 prompts more in the report" in told
-    assert [told.count(f"'prompt {number}'") for number in range(6)] == [1] * 5 + [0]
-    assert told.count("invalid ") == 2 * 2 * 5
+    text = summary_text(many, width=100, samples_per_prompt=2)
+    assert "and 6 prompts more in the report" in text
+    assert [text.count(f"'prompt {number}'") for number in range(6)] == [1] * 5 + [0]
+    assert text.count("invalid ") == 2 * 2 * 5
 
 
 def test_few_samples_have_room_for_more_of_their_text() -> None:
