@@ -30,7 +30,7 @@ from deployments.installation import POOLS, install
 from tasks.errors import InputError, SpinneretError, UnavailableError
 from tasks.guarded_process import GuardedChild
 from tasks.settings import ROOT, settings
-from tasks.stage.folders import make_place
+from tasks.stage.folders import ensure_folder
 
 PORT = 4200
 DATABASE = "SPINNERET_DATABASE_URL"
@@ -78,7 +78,7 @@ def up(port: int) -> None:
         UnavailableError: the server did not start, or the deployments could not be created.
     """
     logs = settings().data / "logs"
-    make_place(logs)
+    ensure_folder(logs)
     with _single_installation() as publish_address, contextlib.ExitStack() as running:
         port = _free_port(port)
         address = f"http://127.0.0.1:{port}"

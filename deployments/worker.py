@@ -29,7 +29,7 @@ from uuid import UUID
 from deployments.run_processes import MARK, find_processes, send_signal, terminate
 from tasks.errors import InputError, SpinneretError
 from tasks.settings import ROOT, settings
-from tasks.stage.folders import make_place
+from tasks.stage.folders import ensure_folder
 
 GRACE_S = 60.0
 _POLL_S = 0.1
@@ -90,7 +90,7 @@ def _start(pool: str, name: str, limit: int | None, mark: str) -> "subprocess.Po
 def _locked_mark(name: str) -> Iterator[Path]:
     """The lock file of the worker of this name, whose path is its mark; locked while the block runs."""
     mark = settings().data / "workers" / f"{name}.lock"
-    make_place(mark.parent)
+    ensure_folder(mark.parent)
     with mark.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -41,7 +41,7 @@ def find_file(path: str) -> Path:
     return in_checkout if in_checkout.exists() else given
 
 
-def place_of(destination: str) -> str:
+def resolve_destination(destination: str) -> str:
     """Where a destination is: `data/...` lies in the data folder, any other relative folder in the current one."""
     inside = "://" not in destination and Path(destination).parts[:1] == ("data",)
     return str(settings().data.joinpath(*Path(destination).parts[1:])) if inside else destination

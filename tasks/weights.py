@@ -21,7 +21,7 @@ from tasks.modeling import set_thread_defaults
 from tasks.observability.artifacts import show
 from tasks.observability.progress import TrainingProgress
 from tasks.parameters import ReleaseParameters, SamplingParameters, TrainingParameters
-from tasks.settings import place_of
+from tasks.settings import resolve_destination
 from tasks.stage.contents import read_history
 from tasks.stage.folders import Facts, digest, list_files, remove_older
 from tasks.stage.references import ModelReference, Report, TokenBlocks, Weights
@@ -59,7 +59,7 @@ def _job(tokens: TokenBlocks, base: ModelReference, training: TrainingParameters
         base=base,
         training=training,
         processes=world_size(training),
-        share_with=place_of(release.destination) if training.share_checkpoints else None,
+        share_with=resolve_destination(release.destination) if training.share_checkpoints else None,
     )
 
 
@@ -119,7 +119,7 @@ def forget_weights(
     tokens: TokenBlocks, base: ModelReference, training: TrainingParameters, not_before: datetime
 ) -> None:
     """Remove the weights if they were made before `not_before`, so that they are made again."""
-    if remove_older(Weights.place(weights_key(tokens.sha256, base.sha256, training)), not_before):
+    if remove_older(Weights.folder_of(weights_key(tokens.sha256, base.sha256, training)), not_before):
         print("weights: removed those of an earlier run; they are made again")
 
 

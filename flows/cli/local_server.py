@@ -33,7 +33,7 @@ from prefect.utilities.urls import url_for
 from tasks.errors import InputError, UnavailableError
 from tasks.guarded_process import GuardedChild
 from tasks.settings import settings
-from tasks.stage.folders import make_place
+from tasks.stage.folders import ensure_folder
 
 if TYPE_CHECKING:
     from prefect import Flow, State
@@ -97,7 +97,7 @@ def _start(ui: bool) -> str:
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     log = settings().data / "logs" / f"prefect-server-{os.getpid()}.log"
-    make_place(log.parent)
+    ensure_folder(log.parent)
     _clear_logs(log.parent)
     log.unlink(missing_ok=True)
     command = [sys.executable, "-c", _SERVE, "--app-dir", str(prefect.__module_path__.parent), "--factory"]

@@ -13,7 +13,7 @@ from tasks.packaging.run_report import REPORT, render_report
 from tasks.parameters import RunParameters
 from tasks.settings import settings
 from tasks.stage.contents import load_templates, read_history, read_prompts, read_samples
-from tasks.stage.folders import Facts, digest, json_text, make_place, write_whole
+from tasks.stage.folders import Facts, digest, ensure_folder, json_text, write_whole
 from tasks.stage.lineage import Lineage, Release
 from tasks.stage.references import Package, Samples
 
@@ -60,7 +60,7 @@ def write_report(lineage: Lineage, parameters: RunParameters, release: Release) 
     path = report_path(release)
     text = render_report(lineage, _public_parameters(parameters), release.name, release=release)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        make_place(path.parent)
+        ensure_folder(path.parent)
         write_whole(path, text)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tasks.parameters import ReleaseParameters
-from tasks.settings import place_of, settings
+from tasks.settings import resolve_destination, settings
 
 if TYPE_CHECKING:
     from tasks.storage.fetch import Fetched
@@ -44,7 +44,7 @@ def open_releases(
     """
     from tasks.storage.destination import open_store, parse_destination
 
-    destination = parse_destination(place_of(release.destination))
+    destination = parse_destination(resolve_destination(release.destination))
     with open_store(destination, must_exist=must_exist, on_wait=on_wait) as store:
         yield store
 

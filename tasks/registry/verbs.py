@@ -24,7 +24,7 @@ from tasks.registry.answers import (
     VersionEntry,
 )
 from tasks.registry.locate import CHAMPION, open_releases, release_uri
-from tasks.settings import place_of
+from tasks.settings import resolve_destination
 
 if TYPE_CHECKING:
     from tasks.storage.aliases import Alias
@@ -207,7 +207,7 @@ def _parse_selector(text: str, release: ReleaseParameters) -> tuple[ReleaseParam
     from tasks.storage.destination import parse_reference
 
     if "/" in text:
-        parse_reference(place_of(text))
+        parse_reference(resolve_destination(text))
         path, _, selector = text.rpartition("@")
         destination, _, name = path.rpartition("/")
         return ReleaseParameters(destination=destination or "/", name=name), selector

@@ -145,7 +145,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def make_place(folder: Path) -> None:
+def ensure_folder(folder: Path) -> None:
     """Make a folder and its parents; raises InputError where that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def make_place(folder: Path) -> None:
             raise InputError(no_space_message(folder)) from error
         removed = error.errno == errno.EEXIST and not os.path.lexists(folder)  # by another process, just now
         if removed or folder.is_dir():
-            return make_place(folder)
+            return ensure_folder(folder)
         raise InputError(
             f"{folder.parent} cannot be written to ({error.strerror}); set SPINNERET_DATA to a folder that can."
         ) from error
@@ -215,7 +215,7 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
     """
     while True:
         partial = folder.with_name(f"{folder.name}.partial-{secrets.token_hex(4)}")
-        make_place(partial)
+        ensure_folder(partial)
         try:
             lock = os.open(partial, os.O_RDONLY)
         except FileNotFoundError:  # taken for a leftover before it was opened

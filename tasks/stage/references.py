@@ -30,23 +30,23 @@ class Reference(BaseModel):
     @property
     def folder(self) -> Path:
         """The folder on this machine."""
-        return self.place(self.key)
+        return self.folder_of(self.key)
 
     @classmethod
-    def place(cls, key: str) -> Path:
+    def folder_of(cls, key: str) -> Path:
         """The folder of a key, whether it exists or not."""
         return settings().data / cls.stage / key
 
     @classmethod
     def find(cls, key: str) -> Self | None:
         """The reference of a folder that is whole, or None."""
-        manifest = read_manifest(cls.place(key))
+        manifest = read_manifest(cls.folder_of(key))
         return None if manifest is None else cls._of(key, manifest)
 
     @classmethod
     def make(cls, key: str, fill: Callable[[Path], Facts]) -> Self:
         """The reference of `key`: found, or made by `fill` (which writes into a folder and returns the counts)."""
-        return cls.find(key) or cls._of(key, make_folder(cls.place(key), fill, timed=True))
+        return cls.find(key) or cls._of(key, make_folder(cls.folder_of(key), fill, timed=True))
 
     @classmethod
     def _of(cls, key: str, manifest: dict[str, Any]) -> Self:

@@ -22,7 +22,15 @@ from filelock import FileLock, Timeout
 
 from tasks.errors import SpinneretError, UnavailableError
 from tasks.settings import settings
-from tasks.stage.folders import MANIFEST, Facts, make_folder, make_place, read_manifest, remove_folder, remove_leftovers
+from tasks.stage.folders import (
+    MANIFEST,
+    Facts,
+    ensure_folder,
+    make_folder,
+    read_manifest,
+    remove_folder,
+    remove_leftovers,
+)
 
 if TYPE_CHECKING:
     from tasks.storage.mirror import Mirror
@@ -207,7 +215,7 @@ class Checkpoints:
         """The acquired lock; None while another process, thread or object holds it."""
         lock = FileLock(self.folder / _LOCK, blocking=False, on_acquired=_write_holder)
         while True:
-            make_place(self.folder)
+            ensure_folder(self.folder)
             try:
                 lock.acquire()
             except Timeout:

@@ -54,7 +54,7 @@ def obtain(kind: type[R], key: str, release: ReleaseParameters) -> R | None:
     with _copy(kind, key, release) as copy:
         if copy.manifest() is None:
             return None
-        make_folder(kind.place(key), partial(_fetch, copy), timed=True)
+        make_folder(kind.folder_of(key), partial(_fetch, copy), timed=True)
         print(f"{kind.stage}: fetched from {copy}")
     return kind.find(key)
 
@@ -103,7 +103,7 @@ def obtain_model(model: ModelReference, release: ReleaseParameters) -> None:
 
 def forget(kind: type[Reference], key: str, release: ReleaseParameters, not_before: datetime) -> None:
     """Remove the folder of a key, here and in the store, if it was made before `not_before`."""
-    remove_older(kind.place(key), not_before)
+    remove_older(kind.folder_of(key), not_before)
     with _copy(kind, key, release) as copy:
         copy.delete_older(not_before)
 

@@ -19,7 +19,7 @@ from tasks import errors
 from tasks.errors import InputError
 from tasks.guarded_process import GuardedChild
 from tasks.settings import ROOT, settings
-from tasks.stage.folders import Facts, make_place, write_whole
+from tasks.stage.folders import Facts, ensure_folder, write_whole
 from tasks.training.job import ERROR, EVENTS, FACTS, Job
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _job_folder(job: Job) -> Iterator[Path]:
     """Create `data/jobs/<key>/`, where other machines look for the job, and remove it at the end."""
     folder = settings().data / "jobs" / job.key
     shutil.rmtree(folder, ignore_errors=True)
-    make_place(folder)
+    ensure_folder(folder)
     try:
         yield folder
     finally:

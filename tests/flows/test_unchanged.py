@@ -112,14 +112,14 @@ def test_continual_training_waits_for_something_new(again: Run) -> None:
 
 @pytest.mark.slow
 def test_force_trains_although_the_weights_are_there(again: Run) -> None:
-    before = stamps(Weights.place(again.result.lineage.weights.key))
+    before = stamps(Weights.folder_of(again.result.lineage.weights.key))
     state = train(**again.parameters, skip_unchanged=True, force=True, return_state=True)
     assert state.is_completed(), state.message
     ended = prefect_records.states(run_of(state))
     assert ended["forget weights"] == ["Completed"]
     assert ended["make weights"] == ["Completed"]
     assert ended["make tokens"] == ["Cached"]
-    after = stamps(Weights.place(again.result.lineage.weights.key))
+    after = stamps(Weights.folder_of(again.result.lineage.weights.key))
     assert set(after) == set(before)
     assert not [path for path in after if after[path] == before[path] and path.endswith("json")]
     left = state.result()

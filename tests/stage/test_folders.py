@@ -134,13 +134,13 @@ def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked_is_made_anew(
 ) -> None:
     made: list[Path] = []
 
-    def make_place(folder: Path) -> None:
+    def ensure_folder(folder: Path) -> None:
         folder.mkdir(parents=True)
         made.append(folder)
         if len(made) < 3:
             folders.remove_leftovers(folder.parent, "key")
 
-    monkeypatch.setattr(folders, "make_place", make_place)
+    monkeypatch.setattr(folders, "ensure_folder", ensure_folder)
     manifest = make_folder(tmp_path / "stage" / "key", fill)
     assert len(made) == 3
     assert read_manifest(tmp_path / "stage" / "key") == manifest
@@ -325,6 +325,6 @@ def test_a_folder_that_another_run_creates_and_removes_meanwhile_can_be_created(
         pool.submit(create_and_remove)
         try:
             for _ in range(3000):
-                folders.make_place(folder)
+                folders.ensure_folder(folder)
         finally:
             ended.set()

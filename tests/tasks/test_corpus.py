@@ -144,7 +144,7 @@ def test_rules_that_do_not_fit_the_sources_are_refused_before_anything_is_made(
         check_sources(corpus)
     with pytest.raises(InputError, match=says):
         make_corpus.fn(corpus)
-    assert not Corpus.place(corpus_key(corpus)).exists()
+    assert not Corpus.folder_of(corpus_key(corpus)).exists()
 
 
 def test_lengths_that_leave_nothing_are_refused() -> None:
