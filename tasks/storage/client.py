@@ -30,6 +30,7 @@ from botocore.loaders import Loader
 from tasks.errors import InputError
 from tasks.storage.embedded_server import Endpoint
 from tasks.storage.failures import error_code, explain_errors, http_status, is_missing
+from tasks.storage.sending import add_scanned_md5
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -115,6 +116,8 @@ def _client(
     )
     for operation in _HASHED_OPERATIONS:
         client.meta.events.register(f"before-call.s3.{operation}", _add_content_md5)
+    for operation in ("PutObject", "UploadPart"):
+        client.meta.events.register(f"provide-client-params.s3.{operation}", add_scanned_md5)
     client.meta.events.register_first("needs-retry.s3", partial(_pause, limit=attempts))
     return client
 

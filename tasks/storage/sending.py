@@ -18,12 +18,15 @@ from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import OSUtils
 
 from tasks.errors import UnavailableError
+from tasks.stage.folders import file_digest
 from tasks.storage.failures import error_code
 from tasks.storage.manifest import ScannedFile, part_size
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_SENDING: dict[tuple[str, str], ScannedFile] = {}
+"""Files being sent, by bucket and key."""
 MAX_COPY = 5 * 2**30
 """Bytes that a store copies with one request; S3's limit."""
 
@@ -38,13 +41,13 @@ def send_file(client: "S3Client", bucket: str, key: str, file: ScannedFile, on_b
         UnavailableError: the file has changed since it was scanned.
         ClientError: the store refused.
     """
-    with _send_md5s(client, key, file), _transfer_manager(client, file, threshold=part_size(file.size) + 1) as manager:
+    with _md5s_sent(bucket, key, file), _transfer_manager(client, file, threshold=part_size(file.size) + 1) as manager:
         try:
             manager.upload(str(file.source), bucket, key, subscribers=[_Progress(file.size, on_bytes)]).result()
         except (UnseekableStreamError, EOFError, FileNotFoundError) as error:
             raise _changed(file) from error
         except ClientError as error:
-            if error_code(error) == "BadDigest":
+            if error_code(error) == "BadDigest" and not _is_as_scanned(file):
                 raise _changed(file) from error
             if error_code(error) != "NoSuchUpload":  # completed, and only the response was lost; or absent
                 raise
@@ -64,8 +67,19 @@ def copy_object(  # noqa: PLR0913, PLR0917 from where, to where, how
         manager.copy({"Bucket": bucket, "Key": source}, bucket, key, subscribers=[progress]).result()
 
 
+def add_scanned_md5(params: dict[str, Any], **_: object) -> None:
+    """Event handler of a client: add the MD5 of the scanned part to an upload request of `send_file`."""
+    file = _SENDING.get((params["Bucket"], params["Key"]))
+    if file is not None:
+        params["ContentMD5"] = base64.b64encode(file.md5s[params.get("PartNumber", 1) - 1]).decode()
+
+
 def _changed(file: ScannedFile) -> UnavailableError:
     return UnavailableError(f"{file.source} changed while it was published: try again")
+
+
+def _is_as_scanned(file: ScannedFile) -> bool:
+    return file.source.is_file() and file_digest(file.source) == file.sha256
 
 
 def _transfer_manager(client: "S3Client", file: ScannedFile, threshold: int) -> TransferManager:
@@ -75,21 +89,12 @@ def _transfer_manager(client: "S3Client", file: ScannedFile, threshold: int) -> 
 
 
 @contextmanager
-def _send_md5s(client: "S3Client", key: str, file: ScannedFile) -> Iterator[None]:
-    """Add the MD5 of the scanned part to each upload request for `key`."""
-
-    def add_md5(params: dict[str, Any], **_: object) -> None:
-        if params["Key"] == key:
-            params["ContentMD5"] = base64.b64encode(file.md5s[params.get("PartNumber", 1) - 1]).decode()
-
-    events = [f"provide-client-params.s3.{operation}" for operation in ("PutObject", "UploadPart")]
-    for event in events:
-        client.meta.events.register(event, add_md5)
+def _md5s_sent(bucket: str, key: str, file: ScannedFile) -> Iterator[None]:
+    _SENDING[bucket, key] = file
     try:
         yield
     finally:
-        for event in events:
-            client.meta.events.unregister(event, add_md5)
+        _SENDING.pop((bucket, key), None)
 
 
 class _Progress(BaseSubscriber):

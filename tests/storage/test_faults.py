@@ -113,6 +113,7 @@ def test_a_lasting_fault_is_one_sentence_and_the_next_publication_succeeds(
     with watched(line):
         error = attempt(line, release)
     assert isinstance(error, wanted)
+    assert "changed while" not in str(error), "the file did not change"
     assert fault.hits
     assert version_that_is_whole(line.direct) == first
     line.gate.faults.clear()
