@@ -15,8 +15,8 @@ from tasks.settings import settings
 if TYPE_CHECKING:
     from tasks.storage.embedded_server import Endpoint
 
-_SERVED = ("tests/flows/", "tests/stage/test_caching.py")
-"""Where tests need the Prefect server."""
+_TOGETHER = {"tests/flows/": "prefect", "tests/stage/test_caching.py": "prefect", "tests/deployments/": "installation"}
+"""Tests that share a server, and its name: one process runs them all."""
 _FOREIGN = ("AWS_", "HF_", "HUGGING", "PREFECT_", "SPINNERET_")
 
 _PREFECT_HOME = TemporaryDirectory(prefix="spinneret-tests-")
@@ -36,15 +36,15 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Each file goes to one process; those that need the Prefect server all go to the same, so that one is started."""
+    """Each file goes to one process; those that share a server go to the same one, so that it is started once."""
     from xdist.scheduler import LoadFileScheduling
 
-    class OneServer(LoadFileScheduling):  # type: ignore[misc]
+    class SharedServers(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            return "server" if file.startswith(_SERVED) else file
+            return next((server for start, server in _TOGETHER.items() if file.startswith(start)), file)
 
-    return OneServer(config, log)
+    return SharedServers(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
