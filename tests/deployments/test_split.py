@@ -63,7 +63,7 @@ class Installation:
 
     def children(self) -> list[str]:
         """The runs of finetune/finetune, the newest first."""
-        found = self.api.request("POST", "/flow_runs/filter", json={"flows": {"name": {"any_": ["finetune"]}}})
+        found = self.api.request("POST", "/flow_runs/filter", json={"deployments": {"name": {"any_": ["finetune"]}}})
         return [str(run["id"]) for run in sorted(found, key=lambda run: run["created"], reverse=True)]
 
     def run(self, **groups: Any) -> str:
