@@ -13,7 +13,7 @@ from tasks.errors import InputError
 from tasks.modeling.adapters import TARGETS, add_adapters, merge_adapters
 from tasks.modeling.happy import TunableGeneration
 from tasks.parameters import TrainingParameters
-from tests.modeling.conftest import AllCheckpoints, Trained, float64_loss, train_model, weights, without_speed
+from tests.factories.models import AllCheckpoints, Trained, float64_loss, train_model, weights, without_speed
 
 LORA: dict[str, Any] = {"lora_rank": 2, "learning_rate": 1e-2, "max_steps": 6, "batch_size": 2}
 

@@ -23,7 +23,7 @@ from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.loading import positions
 from tasks.modeling.tokenization import load_positions, load_tokenizer
 from tasks.parameters import SCRATCH_PRESETS
-from tests.modeling.conftest import SHAPE
+from tests.factories.models import SHAPE
 
 PUBLISHED = {
     "scratch-125m": {"hidden_size": 768, "num_layers": 12, "num_heads": 12, "vocab_size": 50257},

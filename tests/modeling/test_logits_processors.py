@@ -24,7 +24,7 @@ from tasks.modeling.logits_processors import (
     sampling_processors,
 )
 from tasks.parameters import SamplingParameters
-from tests.modeling.conftest import record_generate
+from tests.factories.models import record_generate
 
 PROMPTS = ("we", "you can make a cheese sandwich , " * 5, "anyone can build")
 

@@ -8,8 +8,8 @@ import torch
 from tasks.dataset import Row
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.loss import mean_loss
+from tests.factories.models import float64_loss
 from tests.factories.rows import blocks_of, rows
-from tests.modeling.conftest import float64_loss
 
 LENGTHS = (2, 31, 5, 17, 1, 24, 3)
 

@@ -16,8 +16,8 @@ from tasks.errors import InputError
 from tasks.modeling.finetuning import Progress
 from tasks.modeling.trainer import BlockTrainer
 from tasks.training.checkpoints import Checkpoints
+from tests.factories.models import AllCheckpoints, Trained, float64_loss, train_model, weights, without_speed
 from tests.factories.waiting import no_file_larger_than
-from tests.modeling.conftest import AllCheckpoints, Trained, float64_loss, train_model, weights, without_speed
 
 SHARED: dict[str, Any] = {
     "kind": "GPT2",

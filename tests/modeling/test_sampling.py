@@ -10,7 +10,7 @@ from tasks.errors import InputError
 from tasks.modeling.generation import Sample, generate, generate_again, generate_where_it_fits
 from tasks.modeling.happy import TunableGeneration
 from tasks.parameters import SamplingParameters
-from tests.modeling.conftest import SENTENCE, SHAPE, Call, record_generate
+from tests.factories.models import SENTENCE, SHAPE, Call, record_generate
 
 PROMPT = "you can"
 REST = SENTENCE.removeprefix(PROMPT)

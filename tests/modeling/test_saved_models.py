@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tasks.dataset import Row
 from tasks.modeling.happy import TunableGeneration
-from tests.modeling.conftest import SENTENCE, train_model
+from tests.factories.models import SENTENCE, train_model
 
 
 @pytest.fixture(params=["GPT-NEO", "GPT2"])

@@ -18,9 +18,9 @@ from tasks.modeling.finetuning import Progress, finetune
 from tasks.modeling.happy import TunableGeneration
 from tasks.parameters import SamplingParameters, TrainingParameters
 from tasks.stage.folders import make_folder
+from tests.factories.models import FITTING, SHAPE, Trained, float64_loss, train_model, weights
 from tests.factories.rows import blocks_of
 from tests.factories.waiting import no_file_larger_than
-from tests.modeling.conftest import FITTING, SHAPE, Trained, float64_loss, train_model, weights
 
 
 def test_the_loss_before_is_that_of_the_untouched_model(

@@ -13,7 +13,7 @@ from tasks.modeling.devices import check_device, choose_precision, explain_out_o
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.recipes import FROM_SCRATCH, TARGET_STEPS, choose_recipe
 from tasks.parameters import TrainingParameters
-from tests.modeling.conftest import Trained, float64_loss, train_model
+from tests.factories.models import Trained, float64_loss, train_model
 
 UNUSUAL: dict[str, Any] = {
     "learning_rate": 7e-3,

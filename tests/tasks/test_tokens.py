@@ -1,4 +1,4 @@
-"""From a corpus to blocks and back: nothing is lost, and the seed's four rows on preprocessed data do what they say."""
+"""The tokens stage: no token is lost, and the four parameters of preprocessed data do what the documentation says."""
 
 import contextlib
 import json
@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,71 +18,58 @@ from tasks.modeling import tokenization
 from tasks.modeling.blocks import Blocks
 from tasks.modeling.tokenization import Batches, load_tokenizer, tokenize_batches
 from tasks.parameters import TokenParameters, TrainingParameters
-from tasks.settings import ROOT, settings
+from tasks.settings import ROOT
 from tasks.stage.contents import load_blocks
 from tasks.stage.references import Corpus, ModelReference
 from tasks.tokens import make_tokens, save_preprocessed
+from tests.factories.models import TEXTS, build_neo, train_model
 from tests.factories.rows import load_rows
 from tests.factories.waiting import wait_until
-from tests.modeling.conftest import train_model
+
+
+@pytest.fixture(scope="module")
+def neo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_neo(tmp_path_factory.mktemp("neo"))
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty data folder."""
-    folder = tmp_path / "data"
-    monkeypatch.setenv("SPINNERET_DATA", str(folder))
-    settings.cache_clear()
-    yield folder
-    settings.cache_clear()
-
-
-@pytest.fixture
-def base(data: Path, neo_folder: Path) -> ModelReference:
+def base(neo_folder: Path) -> ModelReference:
     return ModelReference.in_folder(neo_folder, name="neo", type="GPT-NEO", sha256="0" * 64)
 
 
 @pytest.fixture
-def corpus(data: Path, texts: list[str]) -> Corpus:
-    return make_corpus(texts[:-3], texts[-3:])
+def corpus() -> Corpus:
+    return make_corpus(TEXTS[:-3], TEXTS[-3:])
 
 
-def make_corpus(train: list[str], held_out: list[str]) -> Corpus:
+def make_corpus(train: Sequence[str], held_out: Sequence[str]) -> Corpus:
     def fill(folder: Path) -> dict[str, Any]:
         write_documents(folder / "train.jsonl", train)
         write_documents(folder / "eval.jsonl", held_out)
-        counts = {"documents": len(train) + len(held_out), "train_documents": len(train)}
-        return {
-            **counts,
-            "eval_documents": len(held_out),
-            "duplicates": 0,
-            "read": len(train) + len(held_out),
-            "rejected": {},
-            "empty": 0,
-            "derivations": None,
-        }
+        documents = len(train) + len(held_out)
+        facts = {"read": documents, "duplicates": 0, "rejected": {}, "empty": 0, "derivations": None}
+        split = {"train_documents": len(train), "eval_documents": len(held_out)}
+        return {"documents": documents, **split, **facts}
 
     return Corpus.make("key", fill)
 
 
-def test_every_token_of_the_corpus_is_learned_and_each_document_ends(
-    corpus: Corpus, base: ModelReference, texts: list[str]
-) -> None:
+def test_every_token_of_the_corpus_is_learned_and_each_document_ends(corpus: Corpus, base: ModelReference) -> None:
     made = make_tokens.fn(corpus, base, TokenParameters(block_size=16), TrainingParameters())
     tokenizer = load_tokenizer(base.load_from)
-    for split, some in (("train", texts[:-3]), ("eval", texts[-3:])):
+    for split, some in (("train", TEXTS[:-3]), ("eval", TEXTS[-3:])):
         found = load_rows(made, split)
         assert {len(row["input_ids"]) for row in found} == {16}
         learned = [label for row in found for label in row["labels"] if label != IGNORED_LABEL]
         assert learned == [i for text in some for i in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]]
 
 
-def test_the_preview_shows_texts_tokens_and_ids(corpus: Corpus, base: ModelReference, texts: list[str]) -> None:
+def test_the_preview_shows_texts_tokens_and_ids(corpus: Corpus, base: ModelReference) -> None:
     made = make_tokens.fn(corpus, base, TokenParameters(), TrainingParameters())
     preview = json.loads((made.folder / "preview.json").read_text())
     tokenizer = load_tokenizer(base.load_from)
-    assert [entry["text"] for entry in preview] == texts[:20]
-    assert [tokenizer.decode([i for _, i in entry["tokens"]]) for entry in preview] == texts[:20]
+    assert [entry["text"] for entry in preview] == list(TEXTS[:20])
+    assert [tokenizer.decode([i for _, i in entry["tokens"]]) for entry in preview] == list(TEXTS[:20])
     assert preview[0]["tokens"][0] == ["you", tokenizer.convert_tokens_to_ids("you")]
 
 
@@ -97,7 +84,7 @@ def test_save_preprocessed_data_writes_the_file_of_happy_transformer_2(
     path = tmp_path / "preprocessed-data.json"
     made = make_tokens.fn(corpus, base, TokenParameters(block_size=16), TrainingParameters())
     save_preprocessed.fn(made, TrainingParameters(save_preprocessed_data_path=str(path)))
-    assert not path.exists()  # the path alone asks for nothing
+    assert not path.exists()  # the path alone saves nothing
     save_preprocessed.fn(made, TrainingParameters(save_preprocessed_data=True, save_preprocessed_data_path=str(path)))
     written = json.loads(path.read_text())
     assert list(written) == ["train", "eval"]
@@ -136,7 +123,7 @@ def test_what_was_saved_gives_the_same_rows_when_loaded(corpus: Corpus, base: Mo
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ({"train": [{"input_ids": [9999], "attention_mask": [1], "labels": [9999]}], "eval": []}, "vocabulary"),
         (
@@ -146,27 +133,27 @@ def test_what_was_saved_gives_the_same_rows_when_loaded(corpus: Corpus, base: Mo
     ],
 )
 def test_a_preprocessed_file_that_does_not_fit_the_model_is_an_input_error(
-    corpus: Corpus, base: ModelReference, tmp_path: Path, rows: dict[str, Any], said: str
+    corpus: Corpus, base: ModelReference, tmp_path: Path, rows: dict[str, Any], message: str
 ) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(rows))
     training = TrainingParameters(load_preprocessed_data=True, load_preprocessed_data_path=str(path))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         make_tokens.fn(corpus, base, TokenParameters(), training)
 
 
-def test_preprocessing_processes_reach_the_tokenizing(
+def test_preprocessing_processes_reach_the_tokenizer(
     corpus: Corpus, base: ModelReference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[int] = []
+    counts: list[int] = []
 
-    def tokenize_and_note(some: Iterable[str], tokenizer: Any, *, processes: int = 1) -> Batches:
-        told.append(processes)
+    def recorded(some: Iterable[str], tokenizer: Any, *, processes: int = 1) -> Batches:
+        counts.append(processes)
         return tokenize_batches(some, tokenizer, processes=processes)
 
-    monkeypatch.setattr(tokenization, "tokenize_batches", tokenize_and_note)
+    monkeypatch.setattr(tokenization, "tokenize_batches", recorded)
     make_tokens.fn(corpus, base, TokenParameters(), TrainingParameters(preprocessing_processes=3))
-    assert [processes for processes in told if processes > 1] == [3, 3]
+    assert [processes for processes in counts if processes > 1] == [3, 3]
 
 
 def test_blocks_are_loaded_as_the_rows_are(corpus: Corpus, base: ModelReference) -> None:
@@ -177,13 +164,13 @@ def test_blocks_are_loaded_as_the_rows_are(corpus: Corpus, base: ModelReference)
         assert found.lengths.tolist() == [sum(row["attention_mask"]) for row in expected]
 
 
-def test_nothing_but_blocks_and_preview_is_left_and_documents_are_counted(
-    corpus: Corpus, base: ModelReference, texts: list[str]
+def test_the_folder_holds_only_blocks_and_preview_and_long_documents_are_counted(
+    corpus: Corpus, base: ModelReference
 ) -> None:
     made = make_tokens.fn(corpus, base, TokenParameters(block_size=8), TrainingParameters())
     assert {path.name for path in made.folder.iterdir()} == {"manifest.json", "train.json", "eval.json", "preview.json"}
     tokenizer = load_tokenizer(base.load_from)
-    lengths = [len(tokenizer(text)["input_ids"]) + 1 for text in texts]
+    lengths = [len(tokenizer(text)["input_ids"]) + 1 for text in TEXTS]
     assert min(lengths) < 8 < max(lengths)
     assert made.longest_document == max(lengths)
     assert made.documents_over_block == sum(length > 8 for length in lengths)
@@ -208,25 +195,26 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc: Linux only")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_ctrl_c_or_a_kill_leaves_no_process_and_nothing_that_passes_for_whole(
-    how: signal.Signals, data: Path, base: ModelReference, texts: list[str], tmp_path: Path
+def test_ctrl_c_or_a_kill_leaves_no_process_and_no_complete_folder(
+    how: signal.Signals, base: ModelReference, tmp_path: Path
 ) -> None:
-    made = make_corpus([f"{text} {number}" for number in range(20_000) for text in texts], texts[:3])
+    data = tmp_path / "data"
+    made = make_corpus([f"{text} {number}" for number in range(20_000) for text in TEXTS], TEXTS[:3])
     program = tmp_path / "stage.py"
     program.write_text(STAGE)
     child = subprocess.Popen(
         [sys.executable, str(program), made.model_dump_json(), base.model_dump_json()],
         start_new_session=True, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
-    assert wait_until(lambda: len(workers_of(child.pid)) == 2 and written(data) > 2**16, 120)
+    assert wait_until(lambda: len(workers_of(child.pid)) == 2 and written(data / "tokens") > 2**16, 120)
     if how == signal.SIGINT:
         os.killpg(child.pid, how)  # as a terminal does
     else:
         child.send_signal(how)
-    _, said = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=60)
     assert child.returncode != 0
     assert wait_until(lambda: not session_of(child.pid), 120)
-    assert said.count("Traceback") <= (how == signal.SIGINT)  # the children say nothing
+    assert errors.count("Traceback") <= (how == signal.SIGINT)  # the workers print none
     left = list((data / "tokens").iterdir())
     assert [path for path in left if ".partial-" not in path.name] == []
     assert how != signal.SIGINT or not left
@@ -247,11 +235,11 @@ def workers_of(leader: int) -> list[str]:
     return [line for line in session_of(leader) if "spawn_main" in line]
 
 
-def written(data: Path) -> int:
-    """Bytes that the stage holds in files without a name, of all processes that have one open."""
+def written(folder: Path) -> int:
+    """The size of the largest file in `folder` that any process has open; such files may have no name."""
     sizes = [0]
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
-            if str(link.readlink()).startswith(str(data / "tokens")):
+            if str(link.readlink()).startswith(str(folder)):
                 sizes.append(link.stat().st_size)
     return max(sizes)
