@@ -48,7 +48,7 @@ def _model(plan: Plan) -> str:
 
 def _steps(plan: Plan) -> Iterator[tuple[str, str]]:
     steps = plan.steps
-    yield "steps", f"{steps.total:,} ({steps.per_epoch:,} an epoch, {number(steps.epochs)} epochs)"
+    yield "steps", f"{steps.total:,} ({steps.per_epoch:,} per epoch, {number(steps.epochs)} epochs)"
     yield "  each", f"batch {steps.batch_size:,} x accumulation {steps.accumulation:,} x processes {steps.processes:,}"
     warmup = f", {steps.warmup:,} steps of warm-up" if steps.warmup else ""
     yield "  learning rate", f"{steps.learning_rate:g}, {steps.schedule}{warmup}"
@@ -59,7 +59,7 @@ def _time(plan: Plan) -> str:
         return f"no estimate: {plan.no_time}"
     busy = f", while others kept the machine busy: load {plan.time.load:.0f}" if plan.time.load > 1 else ""
     return (
-        f"about {duration(plan.time.estimate)} for training and measuring ({duration(plan.time.step)} a step, the "
+        f"about {duration(plan.time.estimate)} for training and measuring ({duration(plan.time.step)} per step, the "
         f"median of {plan.time.timed_steps:,}{busy}); loading, samples and release come on top"
     )
 

@@ -153,7 +153,7 @@ def test_what_makes_no_sense_is_warned_of_once(
         ({"steps": {"epochs": 50.0}, "size": {"trained": 10**9}}, None),
     ],
 )
-def test_few_epochs_a_small_model_a_whole_corpus_and_own_text_are_not_learned_by_heart(
+def test_few_epochs_a_small_model_a_whole_corpus_or_text_files_are_not_warned_of_as_memorization(
     changed: dict[str, dict[str, Any]], distinct: int, plan: Callable[..., Plan]
 ) -> None:
     assert warnings(plan(**changed), distinct=distinct) == ""
@@ -177,7 +177,7 @@ def test_the_table_fits_80_columns_and_says_what_is_kept(plan: Callable[..., Pla
     warned = plan().model_copy(update={"warnings": ("word " * 40,)})
     text = plan_text(warned)
     assert max(map(len, text.splitlines())) <= 80
-    for part in ("113,916", "297 (99 an epoch, 3 epochs)", "1.00 GiB", "2.00 GiB of 8.00 GiB free", "67 min", "0.512"):
+    for part in ("113,916", "297 (99 per epoch, 3 epochs)", "1.00 GiB", "2.00 GiB of 8.00 GiB free", "67 min", "0.512"):
         assert part in text
     assert "Nothing was trained, sampled or published" in " ".join(text.split())
     assert "busy" not in text
