@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError, UnseekableStreamError
-from s3transfer.manager import TransferManager
+from s3transfer.manager import TransferConfig, TransferManager
 from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import OSUtils
 
@@ -84,8 +83,8 @@ def _is_as_scanned(file: ScannedFile) -> bool:
 
 def _transfer_manager(client: "S3Client", file: ScannedFile, threshold: int) -> TransferManager:
     chunk = part_size(file.size)
-    config = TransferConfig(multipart_threshold=threshold, multipart_chunksize=chunk, max_concurrency=4)
-    return create_transfer_manager(client, config, _FileOpener(file.size))
+    config = TransferConfig(multipart_threshold=threshold, multipart_chunksize=chunk, max_request_concurrency=4)
+    return TransferManager(client, config, _FileOpener(file.size))
 
 
 @contextmanager

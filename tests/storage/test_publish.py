@@ -1,4 +1,6 @@
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,29 @@ def test_a_large_file_is_sent_in_parts_and_its_etag_is_predicted(store: Store, t
     assert len([key for key in keys if key.endswith("model.safetensors")]) == 3
     assert progress[-1] == (published.bytes, published.bytes)
     assert publish(store, tmp_path / "big", "jokes").uploaded_files == 0
+
+
+def test_after_a_failure_the_other_uploads_end_without_a_retry(store: Store, release: Path) -> None:
+    (release / "config.json").write_bytes(bytes(2**21))
+    began, failed = threading.Event(), threading.Event()
+
+    def fail(params: dict[str, Any], **_: object) -> None:
+        if params["Key"].endswith("model.safetensors"):
+            assert began.wait(60)
+            failed.set()
+            raise KilledError
+
+    def wait_for_the_failure(*_: int) -> None:
+        began.set()
+        assert failed.wait(60)
+        time.sleep(0.2)
+
+    requests: list[str] = []
+    store.client.meta.events.register("provide-client-params.s3.PutObject", fail)
+    store.client.meta.events.register("before-send.s3.PutObject", lambda request, **_: requests.append(request.url))
+    with pytest.raises(KilledError):
+        publish(store, release, "jokes", on_progress=wait_for_the_failure)
+    assert len([url for url in requests if url.endswith("config.json")]) == 1
 
 
 def test_an_invalid_name_sends_nothing(store: Store, release: Path, on_disk: Path) -> None:
