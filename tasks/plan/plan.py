@@ -1,4 +1,4 @@
-"""The plan of a training: its steps, memory and time, before it is started.
+"""The plan of a training (`python flows/train.py --plan`): its steps, memory and time, before it is started.
 
 A few optimizer steps are taken to time them; no weights, checkpoint, sample or release is left.
 """
@@ -14,7 +14,7 @@ from tasks.parameters import TrainingParameters
 from tasks.stage.references import Corpus, ModelReference, Report, TokenBlocks
 from tasks.training.job import Job
 
-USABLE = 0.9
+USABLE_SHARE = 0.9
 """Fraction of the free memory that a training may take: the estimate is not exact, and other processes need some."""
 
 
@@ -31,7 +31,7 @@ class Steps(Figures):
     per_epoch: int
     warmup: int
     epochs: float
-    """Also where max_steps is given."""
+    """Calculated if max_steps is given."""
     batch_size: int
     accumulation: int
     processes: int
@@ -40,7 +40,7 @@ class Steps(Figures):
 
 
 class Size(Figures):
-    """Number of parameters of the model."""
+    """Parameters of the model: all of them, and those that are trained."""
 
     parameters: int
     trained: int
@@ -145,11 +145,19 @@ def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParamete
 
     device = device_memory()
     gpu = device.kind == "cuda"
-    shape = {"batch_size": steps.batch_size, "block_size": block_size}
-    one = footprint(size, training, choose_precision(training), **shape, processes=steps.processes, gpu=gpu)
+    one = footprint(
+        size,
+        training,
+        choose_precision(training),
+        batch_size=steps.batch_size,
+        block_size=block_size,
+        processes=steps.processes,
+        gpu=gpu,
+    )
     sharing = 1 if gpu else local_world_size(training)
     needed = one.total * sharing
-    fits = needed <= device.free * USABLE
+    advice = memory_advice(training, batch_size=steps.batch_size, block_size=block_size)
+    fits = needed <= device.free * USABLE_SHARE
     return Memory(
         weights=one.weights * sharing,
         gradients=one.gradients * sharing,
@@ -160,7 +168,7 @@ def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParamete
         free=device.free,
         total=device.total,
         fits=fits,
-        change=None if fits else memory_advice(training, **shape) + ".",
+        change=None if fits else f"{advice}.",
     )
 
 

@@ -1,6 +1,9 @@
-"""Warnings of a plan: parameters that make no sense, each in one sentence that says what to change."""
+"""Warnings of a plan: parameters that make no sense, each in one sentence that says what to change.
 
-from collections.abc import Callable, Iterable, Iterator
+A warning does not stop a run.
+"""
+
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from math import log
 
@@ -16,27 +19,28 @@ LARGE_RATE, LARGE_ADAPTER_RATE = 1e-3, 1e-2
 SMALL_SHARE = 0.25
 """A learning rate of this fraction of the preset's recipe, or less, hardly changes random weights."""
 REPEATED_EPOCHS = 16
-"""The tiny model was seen to generalise after 14.5 epochs of 2,000 of the 48,600 sentences of the seed's template."""
+"""The tiny model was seen to generalise after 14.5 epochs of 2,000 of the 48,600 sentences of `cheese.spintax`."""
 MEMORIZING_PARAMETERS = 10
 """Trained parameters per training token from which a model can memorise the corpus."""
 
 
 def with_warnings(plan: Plan, training: TrainingParameters, sampling: SamplingParameters, distinct: int | None) -> Plan:
     """The plan with its warnings."""
-    return plan.model_copy(update={"warnings": tuple(warn(plan, training, sampling, distinct))})
+    return plan.model_copy(update={"warnings": tuple(find_warnings(plan, training, sampling, distinct))})
 
 
-def warn(plan: Plan, training: TrainingParameters, sampling: SamplingParameters, distinct: int | None) -> list[str]:
+def find_warnings(
+    plan: Plan, training: TrainingParameters, sampling: SamplingParameters, distinct: int | None
+) -> list[str]:
     """All warnings; `distinct` is the number of variants of the templates, None for text files or if not known."""
-    checks: tuple[Callable[[], Iterator[str]], ...] = (
-        lambda: _memory(plan),
-        lambda: _steps(plan),
-        lambda: _learning_rate(plan, training),
-        lambda: _held_out(plan),
-        lambda: _memorization(plan, distinct),
-        lambda: _prompts(plan.corpus, sampling.prompts, templates=distinct is not None),
-    )
-    return [warning for check in checks for warning in check()]
+    return [
+        *_memory(plan),
+        *_steps(plan),
+        *_learning_rate(plan, training),
+        *_held_out(plan),
+        *_memorization(plan, distinct),
+        *_prompts(plan.corpus, sampling.prompts, templates=distinct is not None),
+    ]
 
 
 def _memory(plan: Plan) -> Iterator[str]:
@@ -57,8 +61,8 @@ def _steps(plan: Plan) -> Iterator[str]:
         )
     if steps.warmup and 2 * steps.warmup >= steps.total:
         yield (
-            f"the learning rate rises from 0 for {steps.warmup:,} of {steps.total:,} steps, so it is hardly ever what "
-            "was asked for: take more steps, or lower --training.warmup-ratio"
+            f"the learning rate rises from 0 for {steps.warmup:,} of {steps.total:,} steps, so it is hardly ever as "
+            "high as requested: take more steps, or lower --training.warmup-ratio"
         )
     if tokens.documents_over_block:
         yield (
@@ -104,7 +108,8 @@ def _memorization(plan: Plan, distinct: int | None) -> Iterator[str]:
     memorised the N training documents needs ln N for each of those, and more for all others. So a training loss
     between ln N and ln D is memorization, and the held-out loss rises. Whether a training gets there is not known in
     advance. The warning requires what memorization requires: at most half of the variants, a model that is large enough
-    (10 parameters per token), and more epochs than those after which a model was still seen to generalise.
+    (10 parameters per token), and more epochs than those after which a model was still seen to generalise. It
+    proves nothing: it is a reason to watch the held-out loss.
     """
     documents, epochs = plan.corpus.train_documents, plan.steps.epochs
     if distinct is None or 2 * documents > distinct or epochs <= REPEATED_EPOCHS:
@@ -121,7 +126,7 @@ def _memorization(plan: Plan, distinct: int | None) -> Iterator[str]:
 
 def _prompts(corpus: Corpus, prompts: tuple[str, ...], *, templates: bool) -> Iterator[str]:
     """Prompts that end in white space, and those that no document begins with."""
-    unknown = _beginning_no_document(_documents(corpus), prompts) if templates else set()
+    unknown = _unmatched(_documents(corpus), prompts) if templates else set()
     for prompt in prompts:
         if prompt != prompt.rstrip():
             yield (
@@ -139,7 +144,7 @@ def _documents(corpus: Corpus) -> Iterator[str]:
     return chain.from_iterable(read_jsonl_documents(corpus.folder / f"{split}.jsonl") for split in ("train", "eval"))
 
 
-def _beginning_no_document(documents: Iterable[str], prompts: Iterable[str]) -> set[str]:
+def _unmatched(documents: Iterable[str], prompts: Iterable[str]) -> set[str]:
     """Those of the prompts, without white space at their end, that no document begins with."""
     left = {prompt.rstrip() for prompt in prompts}
     for document in documents:

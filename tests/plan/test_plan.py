@@ -1,4 +1,4 @@
-"""What a plan counts, warns of and shows; nothing is trained here."""
+"""Figures, warnings and table of a plan."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tasks.modeling.schedule import count_steps, count_warmup_steps, steps_per_e
 from tasks.parameters import SamplingParameters, TrainingParameters
 from tasks.plan.plan import Memory, Plan, Size, Steps, Time
 from tasks.plan.text import plan_text
-from tasks.plan.warnings import warn
+from tasks.plan.warnings import find_warnings
 from tasks.settings import settings
 from tasks.units import duration, size
 from tests.factories import references
@@ -24,8 +24,8 @@ from tests.factories import references
 KNOWN = SamplingParameters(prompts=("a c",))
 
 
-class Line(torch.nn.Module):
-    """The smallest thing that a trainer trains."""
+class OneWeight(torch.nn.Module):
+    """The smallest model that Trainer accepts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def trainers_steps(folder: Path, blocks: int, batch: int, accumulation: int, **l
         save_strategy="no", report_to=[], disable_tqdm=True, use_cpu=True, **length,  # type: ignore[arg-type]
     )  # fmt: skip
     data = [{"x": torch.ones(1)}] * blocks
-    trainer = Trainer(model=Line(), args=arguments, train_dataset=data)
+    trainer = Trainer(model=OneWeight(), args=arguments, train_dataset=data)
     trainer.train()
     assert trainer.state.global_step == trainer.state.max_steps
     return int(trainer.state.max_steps)
@@ -76,7 +76,7 @@ def test_the_warm_up_is_rounded_up() -> None:
 
 @pytest.fixture
 def plan() -> Callable[..., Plan]:
-    """A plan that makes sense, with the fields of its parts changed; its corpus has two documents."""
+    """Makes a plan without warnings, changed in the given fields; its corpus has two documents."""
     made = references.corpus(documents=12_000, train_documents=11_000)
     made.folder.mkdir(parents=True)
     for split, text in (("train", "a c e x"), ("eval", "b d f x")):
@@ -109,10 +109,10 @@ def plan() -> Callable[..., Plan]:
 
 
 def warnings(plan: Plan, sampling: SamplingParameters = KNOWN, distinct: int = 48_600, **training: Any) -> str:
-    return "\n".join(warn(plan, TrainingParameters(**training), sampling, distinct))
+    return "\n".join(find_warnings(plan, TrainingParameters(**training), sampling, distinct))
 
 
-def test_a_training_that_makes_sense_is_not_warned_of(plan: Callable[..., Plan]) -> None:
+def test_a_training_that_makes_sense_has_no_warnings(plan: Callable[..., Plan]) -> None:
     assert warnings(plan()) == ""
 
 
@@ -136,7 +136,7 @@ def test_a_training_that_makes_sense_is_not_warned_of(plan: Callable[..., Plan])
         ),
     ],
 )
-def test_what_makes_no_sense_is_warned_of_once(
+def test_parameters_that_make_no_sense_give_one_warning(
     changed: dict[str, dict[str, Any]], wanted: str, plan: Callable[..., Plan]
 ) -> None:
     said = warnings(plan(**changed))
@@ -153,27 +153,27 @@ def test_what_makes_no_sense_is_warned_of_once(
         ({"steps": {"epochs": 50.0}, "size": {"trained": 10**9}}, None),
     ],
 )
-def test_few_epochs_a_small_model_a_whole_corpus_or_text_files_are_not_warned_of_as_memorization(
+def test_few_epochs_a_small_model_a_whole_corpus_or_text_files_give_no_warning_of_memorization(
     changed: dict[str, dict[str, Any]], distinct: int, plan: Callable[..., Plan]
 ) -> None:
     assert warnings(plan(**changed), distinct=distinct) == ""
 
 
-def test_adapters_take_a_larger_learning_rate_and_no_random_weights(plan: Callable[..., Plan]) -> None:
+def test_adapters_allow_a_larger_learning_rate_but_no_random_weights(plan: Callable[..., Plan]) -> None:
     pretrained = {"preset": None}
     assert warnings(plan(base=pretrained, steps={"learning_rate": 9e-3}), lora_rank=8) == ""
     assert "for random weights" in warnings(plan(base=pretrained, steps={"learning_rate": 1e-2}), lora_rank=8)
     assert "--training.lora-rank tunes pretrained weights" in warnings(plan(), lora_rank=8)
 
 
-def test_a_prompt_that_ends_in_a_space_or_begins_no_document_is_warned_of(plan: Callable[..., Plan]) -> None:
+def test_a_prompt_that_ends_in_a_space_or_begins_no_document_gives_a_warning(plan: Callable[..., Plan]) -> None:
     said = warnings(plan(), SamplingParameters(prompts=("a c ", "b d f", "c")))
     assert "'a c ' ends in white space" in said
     assert "none of the 12,000 documents begins with the prompt 'c'" in said
     assert len(said.splitlines()) == 2
 
 
-def test_the_table_fits_80_columns_and_says_what_is_kept(plan: Callable[..., Plan]) -> None:
+def test_the_table_fits_80_columns_and_names_the_stages_that_are_kept(plan: Callable[..., Plan]) -> None:
     warned = plan().model_copy(update={"warnings": ("word " * 40,)})
     text = plan_text(warned)
     assert max(map(len, text.splitlines())) <= 80
@@ -197,6 +197,6 @@ def test_sizes_and_durations_have_units_that_a_person_can_read() -> None:
     ]  # fmt: skip
 
 
-def test_nothing_is_kept_in_the_data_folder_but_what_was_put_there(plan: Callable[..., Plan]) -> None:
+def test_warnings_leave_nothing_in_the_data_folder(plan: Callable[..., Plan]) -> None:
     warnings(plan())
     assert [path.name for path in settings().data.iterdir()] == ["corpus"]
