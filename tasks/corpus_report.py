@@ -32,8 +32,8 @@ def make_report(folder: Path, corpus: Corpus, tokens: TokenBlocks, asked: int) -
     """Compute the figures; `asked` is how many documents were requested from the templates."""
     sources = read_sources(corpus)
     templates = sources.templates()
-    held_out_pairs = tuple((number, pair[:2], pair[2:]) for number, some in enumerate(sources.pairs) for pair in some)
-    ready_made = tokens.longest_document is None
+    held_out_pairs = tuple((number, pair[:2], pair[2:]) for number, pairs in enumerate(sources.pairs) for pair in pairs)
+    preprocessed = tokens.longest_document is None
     report = compute_report(
         train=read_split(corpus, "train"),
         # in a fixed random order: the report samples the first ones, which must not be neighbours in a sorted corpus
@@ -50,10 +50,10 @@ def make_report(folder: Path, corpus: Corpus, tokens: TokenBlocks, asked: int) -
             evaluation=corpus.eval_documents,
         ),
         split=Split(kind=sources.split, held_out=held_out_pairs),
-        tokens=None if ready_made else Tokens(**tokens.model_dump(exclude={"key", "sha256"})),
+        tokens=None if preprocessed else _tokens(tokens),
         asked=asked if templates else None,
         fingerprints={"corpus": corpus.sha256, "tokens": tokens.sha256},
-        warnings=["the tokens come from a preprocessed file, not from this corpus"] if ready_made else [],
+        warnings=["the tokens come from a preprocessed file, not from this corpus"] if preprocessed else [],
     )
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     exact = report.floor.kind == "exact"
@@ -66,6 +66,18 @@ def show_report(made: Report) -> None:
     report = read_report(made)
     print(f"report: the corpus in figures\n{report_text(report)}")
     show("corpus-report", report_markdown(report), "The corpus in figures, and its loss floor")
+
+
+def _tokens(tokens: TokenBlocks) -> Tokens:
+    return Tokens(
+        block_size=tokens.block_size,
+        train_tokens=tokens.train_tokens,
+        eval_tokens=tokens.eval_tokens,
+        train_blocks=tokens.train_blocks,
+        eval_blocks=tokens.eval_blocks,
+        longest_document=tokens.longest_document,
+        documents_over_block=tokens.documents_over_block,
+    )
 
 
 def _sources(sources: CorpusSources) -> list[Source]:

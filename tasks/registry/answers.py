@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tasks.evaluation.tables import markdown_table, render_text
 from tasks.evaluation.text import markdown_cell, one_line
-from tasks.units import count, size
+from tasks.units import count, number, size
 
 DIGITS = 12
 """Digits of a version or sha256 that are displayed."""
@@ -270,10 +270,8 @@ def _plain_value(value: object) -> str:
             return "-"
         case bool():
             return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
-        case float():
-            return f"{value:.4f}"
+        case int() | float():
+            return number(value)
     return str(value)
 
 

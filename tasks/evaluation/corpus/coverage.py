@@ -21,7 +21,7 @@ class CoverageTally:
 
     def __init__(self, templates: Sequence[Template], held_out: Sequence[HeldOutPair], max_pairs: int) -> None:
         """ValueError if a held-out pair names a template, a slot or an option that does not exist."""
-        self._held_out = [_named(templates, pair) for pair in held_out]
+        self._held_out = [_option_pair(templates, pair) for pair in held_out]
         slots = [template.slots for template in templates]
         self._counts_pairs = sum(map(_possible_pairs, slots)) <= max_pairs
         self._templates = [
@@ -125,7 +125,7 @@ def _option(template: Template, slot: int, label: str) -> Option:
     return Option(template=f"{template.name}:{template.line}", slot=slot + 1, option=label)
 
 
-def _named(templates: Sequence[Template], pair: HeldOutPair) -> OptionPair:
+def _option_pair(templates: Sequence[Template], pair: HeldOutPair) -> OptionPair:
     number, *options = pair
     try:
         first, second = (
@@ -134,5 +134,5 @@ def _named(templates: Sequence[Template], pair: HeldOutPair) -> OptionPair:
     except IndexError as error:
         raise ValueError(f"the held-out pair {pair} names a template, slot or option that does not exist") from error
     if first.slot == second.slot or min(number, *options[0], *options[1]) < 0:
-        raise ValueError(f"the held-out pair {pair} is not of two slots, counted from 0")
+        raise ValueError(f"the held-out pair {pair} must name two different slots, with numbers from 0 on")
     return OptionPair(first=first, second=second)

@@ -19,21 +19,18 @@ class LengthTally:
 
     def __init__(self) -> None:
         self._documents: Counter[int] = Counter()
-        self._cut = 0  # what rounding took away from long documents
+        self._cut = 0  # sum of the digits that were cut off long lengths
         self._long: tuple[int, int] | None = None  # shortest and longest of the long documents
 
     def add(self, length: int) -> None:
         """Count one document."""
+        cut = 0
         if length >= _EXACT:
-            length = self._cut_long(length)
-        self._documents[length] += 1
-
-    def _cut_long(self, length: int) -> int:
-        unit: int = 10 ** (len(str(length)) - 4)
-        shortest, longest = self._long or (length, length)
-        self._long = min(shortest, length), max(longest, length)
-        self._cut += length % unit
-        return length - length % unit
+            shortest, longest = self._long or (length, length)
+            self._long = min(shortest, length), max(longest, length)
+            cut = length % 10 ** (len(str(length)) - 4)
+        self._cut += cut
+        self._documents[length - cut] += 1
 
     def figures(self) -> Lengths | None:
         """The distribution; None if there was no document."""

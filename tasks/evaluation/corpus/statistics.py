@@ -15,7 +15,7 @@ from tasks.spintax import Template
 
 @dataclass(frozen=True)
 class CorpusStatistics:
-    """What the report needs to know about the documents."""
+    """The figures that take a pass over the documents."""
 
     train: int
     evaluation: int

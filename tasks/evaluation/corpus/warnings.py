@@ -44,13 +44,13 @@ def _defects(report: CorpusReport) -> Iterator[str]:
 
 def _documents(report: CorpusReport) -> Iterator[str]:
     text_files = any(source.kind == "text" for source in report.sources)
-    strangers = 0 if text_files else report.own_documents
-    if strangers:
+    unrecognised = 0 if text_files else report.own_documents
+    if unrecognised:
         yield (
-            f"documents that were drawn from a template but are not variants of any: {number(strangers)}; preparation "
-            "changed their text, and the report counts them as documents from text files"
+            f"documents that were drawn from a template but are not variants of any: {number(unrecognised)}; "
+            "preparation changed their text, and the report counts them as documents from text files"
         )
-    made = report.template_documents + strangers
+    made = report.template_documents + unrecognised
     if report.asked is not None and made < report.asked:
         limited = report.distinct is not None and report.distinct < report.asked
         reason = f"the templates have {number(report.distinct)} distinct" if limited else "the others were not kept"

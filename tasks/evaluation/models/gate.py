@@ -20,7 +20,7 @@ from tasks.units import number, percent
 BASE_MODEL = "base model"
 """The opponent of a first release."""
 
-FEW = 6
+FEW_DOCUMENTS = 6
 """With fewer documents the interval is too narrow: equal models win on all of 5 documents with probability 1/32."""
 
 Gate = Literal["on", "off"]
@@ -79,7 +79,7 @@ def decide(
     gate: Gate = "on",
 ) -> Verdict:
     """Decide on the challenger; gate="off" always promotes, and the reasons say so."""
-    checked = tuple(_check(guards, measured))
+    checked = tuple(_check_guards(guards, measured))
     finite = comparison.difference is not None and (measured.loss is None or isfinite(measured.loss))
     passed = finite and comparison.wins and all(guard.passed for guard in checked)
     reasons = [_compare(comparison, _name(opponent)), *_caution(comparison)]
@@ -98,7 +98,7 @@ def decide(
     )
 
 
-def _check(guards: Guards, measured: Measured) -> Iterator[Guard]:
+def _check_guards(guards: Guards, measured: Measured) -> Iterator[Guard]:
     for name, limit, value in (
         ("max_loss", guards.max_loss, measured.loss),
         ("min_valid", guards.min_valid, measured.valid),
@@ -154,7 +154,7 @@ def _compare(comparison: PairedComparison, opponent: str) -> str:
 
 
 def _caution(comparison: PairedComparison) -> list[str]:
-    if comparison.high is None or comparison.documents >= FEW:
+    if comparison.high is None or comparison.documents >= FEW_DOCUMENTS:
         return []
     return [f"{comparison.documents} held-out documents are few: the interval is narrower than it should be"]
 

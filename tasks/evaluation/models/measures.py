@@ -1,6 +1,6 @@
 """The metrics of a comparison as rows of text, shared by the terminal, the UI and the HTML report."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from tasks.evaluation.models.memorization import WORDS
@@ -44,15 +44,15 @@ def all_metrics(figures: RunFigures) -> list[Metric]:
 def headline_metrics(figures: RunFigures) -> list[HeadlineMetric]:
     """Losses, validity and novelty."""
     floor = "" if figures.floor is None else number(figures.floor)
-    columns: Sequence[tuple[str, Callable[[ModelFigures], str], str]] = (
+    rows: Sequence[tuple[str, Callable[[ModelFigures], str], str]] = (
         ("loss, nats per token", lambda one: _finite(one.losses.loss), _floor_per_token(figures)),
         ("loss, nats per document", lambda one: _finite(one.losses.nats_per_document), floor),
         ("valid", _valid, ""),
         ("valid and new", _valid_new, ""),
         ("copied verbatim", _verbatim, ""),
     )
-    rows = [HeadlineMetric(name, tuple(map(read, figures.models)), floor) for name, read, floor in columns]
-    return [row for row in rows if any(row.values)]
+    metrics = [HeadlineMetric(name, tuple(map(read, figures.models)), floor) for name, read, floor in rows]
+    return [metric for metric in metrics if any(metric.values)]
 
 
 def model_name(one: ModelFigures) -> str:
@@ -78,12 +78,12 @@ def passes_gate(figures: RunFigures) -> bool:
     return figures.verdict.comparison.wins and all(guard.passed for guard in figures.verdict.guards)
 
 
-def by_prompt(figures: RunFigures) -> Iterator[tuple[str, list[int]]]:
-    """Yield each prompt with the indices of its samples, in the order of the samples."""
+def samples_by_prompt(figures: RunFigures) -> dict[str, list[int]]:
+    """Prompt → indices of its samples, in the order of the samples."""
     indices: dict[str, list[int]] = {}
     for index, row in enumerate(figures.samples):
         indices.setdefault(row.prompt, []).append(index)
-    yield from indices.items()
+    return indices
 
 
 def _floor_per_token(figures: RunFigures) -> str:

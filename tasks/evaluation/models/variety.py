@@ -70,7 +70,7 @@ def measure_variety(samples: Iterable[str], templates: Sequence[Template]) -> Va
             choices = template.choices_of(sample)
             if choices is not None:
                 counter[choices] += 1
-    return _together([_template_variety(*pair) for pair in zip(templates, taken, strict=True)])
+    return _combine([_template_variety(*pair) for pair in zip(templates, taken, strict=True)])
 
 
 def entropy(shares: Iterable[float]) -> float:
@@ -120,7 +120,7 @@ def _slot_variety(slot: int, weights: Sequence[Fraction], counts: Sequence[int])
     )
 
 
-def _together(templates: Sequence[TemplateVariety]) -> Variety:
+def _combine(templates: Sequence[TemplateVariety]) -> Variety:
     slots = [slot for template in templates for slot in template.slots]
     options, seen = sum(slot.options for slot in slots), sum(slot.seen for slot in slots)
     normalised = [slot.normalised for slot in slots if slot.normalised is not None]

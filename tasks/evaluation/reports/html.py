@@ -11,12 +11,12 @@ from tasks.evaluation.corpus.rows import Row, histogram, sections
 from tasks.evaluation.models.measures import (
     LABELS,
     all_metrics,
-    by_prompt,
     headline_metrics,
     model_name,
     opponent_name,
     passes_gate,
     reasons,
+    samples_by_prompt,
 )
 from tasks.evaluation.models.run_figures import RunFigures
 from tasks.evaluation.reports.loss_plot import Entry, plot_losses_svg
@@ -102,13 +102,13 @@ def render_html(data: ReportData) -> str:
 
 
 def _printable(text: str) -> str:
-    """Lines of printable characters: a control character can neither hide nor turn round the text beside it."""
+    """Lines of printable characters: a control character can neither hide nor reverse the text beside it."""
     return "\n".join(map(one_line, text.split("\n")))
 
 
 def _as_code(value: Any) -> str:
-    written = isinstance(value, str) and value.strip() == value != ""
-    return value if written else json.dumps(value, ensure_ascii=False, default=str)
+    plain = isinstance(value, str) and value.strip() == value != ""
+    return value if plain else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _sentence(words: str) -> str:
@@ -132,7 +132,7 @@ def _prompts(figures: RunFigures) -> list[tuple[Any, ...]]:
     notes = {note.text: note for note in figures.prompts}
     return [
         (prompt, notes.get(prompt), [figures.samples[index] for index in indices])
-        for prompt, indices in by_prompt(figures)
+        for prompt, indices in samples_by_prompt(figures).items()
     ]
 
 

@@ -22,7 +22,7 @@ Entry = Mapping[str, float]
 _ROWS = 25
 """Rows of the table before the last one; the plot shows every measurement."""
 
-_LOG = 4
+_LOG_RATIO = 4
 """From this ratio of the highest to the lowest loss, the axis is logarithmic, which shows the end of a training."""
 
 _INK = "#010203"
@@ -70,8 +70,8 @@ def _svg(entries: tuple[tuple[tuple[str, float], ...], ...], floor: float | None
 
 def series(history: Sequence[Entry], name: str) -> tuple[list[int], list[float]]:
     """Steps and values of the entries that have `name`."""
-    having = [entry for entry in history if name in entry]
-    return [int(entry["step"]) for entry in having], [entry[name] for entry in having]
+    entries = [entry for entry in history if name in entry]
+    return [int(entry["step"]) for entry in entries], [entry[name] for entry in entries]
 
 
 def losses_markdown(history: Sequence[Entry], *, picture: str) -> str:
@@ -130,7 +130,7 @@ def _scale(axes: "Axes", values: Sequence[float]) -> str:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     lowest, highest = min(values, default=0), max(values, default=1)
-    if lowest <= 0 or highest / lowest < _LOG:
+    if lowest <= 0 or highest / lowest < _LOG_RATIO:
         axes.set_ylim(bottom=min(0, lowest))
         return ""
     axes.set_yscale("log")
@@ -145,8 +145,8 @@ def _inline(svg: str, prefix: str) -> str:
     """The `<svg>` element alone, with unique ids, without metadata, style sheet and XLink namespace."""
     element = svg[svg.index("<svg") :]
     element = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", element, flags=re.DOTALL)
-    for gone in (r' width="[^"]*"', r' height="[^"]*"', r' xmlns:xlink="[^"]*"'):
-        element = re.sub(gone, "", element, count=1)
+    for attribute in (r' width="[^"]*"', r' height="[^"]*"', r' xmlns:xlink="[^"]*"'):
+        element = re.sub(attribute, "", element, count=1)
     element = re.sub(r" font-family: [^;]*;", "", element).replace("xlink:href", "href")
     element = element.replace('id="', f'id="{prefix}').replace('href="#', f'href="#{prefix}')
     element = element.replace("url(#", f"url(#{prefix}").replace(_INK, "currentColor")

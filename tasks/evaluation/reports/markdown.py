@@ -3,11 +3,11 @@
 from tasks.evaluation.models.measures import (
     LABELS,
     all_metrics,
-    by_prompt,
     headline_metrics,
     model_name,
     opponent_name,
     reasons,
+    samples_by_prompt,
 )
 from tasks.evaluation.models.run_figures import PromptNote, RunFigures, Sample
 from tasks.evaluation.tables import markdown_table
@@ -32,9 +32,10 @@ def verdict_text(figures: RunFigures) -> list[str]:
 
 def summary_markdown(figures: RunFigures) -> str:
     """The verdict, its reasons, and losses, validity and novelty."""
-    floored = any(row.floor for row in headline_metrics(figures))
+    metrics = headline_metrics(figures)
+    floored = any(row.floor for row in metrics)
     head = ["", *(LABELS[one.role] for one in figures.models), *(["loss floor"] * floored)]
-    rows = [[row.name, *row.values, *([row.floor] * floored)] for row in headline_metrics(figures)]
+    rows = [[row.name, *row.values, *([row.floor] * floored)] for row in metrics]
     items = [f"* {markdown_cell(reason)}" for reason in reasons(figures)]
     return "\n".join([f"## {markdown_cell(headline(figures))}", "", *items, "", markdown_table(head, rows)])
 
@@ -53,7 +54,7 @@ def samples_markdown(figures: RunFigures) -> str:
     """A heading for each prompt, with its flags, and a line for each sample and model, which wraps on a phone."""
     notes = {note.text: note for note in figures.prompts}
     lines = []
-    for prompt, indices in by_prompt(figures):
+    for prompt, indices in samples_by_prompt(figures).items():
         lines += ["", f"#### {_prompt(prompt, notes.get(prompt))}", ""]
         for number, index in enumerate(indices, start=1):
             lines.append(f"{number}. seed {figures.samples[index].seed}")

@@ -22,11 +22,11 @@ def model_card(name: str, facts: Mapping[str, Any], samples: Sequence[Mapping[st
     """
     from huggingface_hub import ModelCard, ModelCardData
 
-    of_hub = facts["base_model_revision"] and _HUB_ID.fullmatch(facts["base_model"])
+    on_hub = facts["base_model_revision"] and _HUB_ID.fullmatch(facts["base_model"])
     card_data = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=facts["base_model"] if of_hub else None,
+        base_model=facts["base_model"] if on_hub else None,
         tags=["spinneret", "happytransformer"],
     )
     # The template is not escaped by Jinja2: every value is escaped here.

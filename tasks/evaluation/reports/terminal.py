@@ -7,7 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tasks.evaluation.models.measures import by_prompt, headline_metrics, passes_gate, reasons
+from tasks.evaluation.models.measures import headline_metrics, passes_gate, reasons, samples_by_prompt
 from tasks.evaluation.models.run_figures import RunFigures, Sample
 from tasks.evaluation.reports.markdown import NOTHING, headline
 from tasks.evaluation.tables import render_text
@@ -75,7 +75,7 @@ def _headline_metrics(figures: RunFigures) -> Table:
 
 def _samples(figures: RunFigures, width: int, most: int) -> Iterator[RenderableType]:
     """The table of samples, then the number of prompts that are not shown."""
-    shown = [(prompt, indices[:most]) for prompt, indices in by_prompt(figures)]
+    shown = [(prompt, indices[:most]) for prompt, indices in samples_by_prompt(figures).items()]
     if not shown:
         return
     lines = max(1, LINES // sum(len(indices) for _, indices in shown[:PROMPTS]))
