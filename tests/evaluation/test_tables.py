@@ -1,3 +1,5 @@
+"""Tables as Markdown and as text."""
+
 import pytest
 from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Corpus reports of small corpora, and of the seed's template."""
+"""Corpus reports of small corpora, and of `cheese.spintax`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b, sha256
@@ -70,7 +70,7 @@ def own_source(documents: int) -> Source:
 
 
 def seed_report(documents: int, *, seed: int = 0, eval_share: float = 0.1) -> CorpusReport:
-    """The seed's template, split by line as the corpus stage does it: by digest."""
+    """The report of documents of `cheese.spintax`, split by line as the corpus stage does it: by digest."""
     templates = read_templates(SEED)
     drawn = sorted(
         join_templates(templates).draw(documents, seed),

@@ -10,5 +10,5 @@ HOSTILE = [
 
 
 def unescaped_bars(line: str) -> int:
-    """Cell borders in a line of Markdown."""
+    """The number of cell borders in a line of Markdown."""
     return len(re.findall(r"(?<!\\)\|", line))

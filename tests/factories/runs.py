@@ -1,7 +1,8 @@
-"""Runs made by hand, with and without champion, templates and samples: what texts and report show."""
+"""Figures of runs, with and without champion, templates and samples, for the tests of the reports."""
 
 from collections.abc import Sequence
 from functools import cache
+from math import inf
 from typing import Any
 
 from tasks.evaluation.corpus.figures import CorpusReport
@@ -12,6 +13,7 @@ from tasks.evaluation.models.run_figures import Contender, Role, RunFigures, mea
 from tasks.evaluation.reports.html import ReportData
 from tasks.spintax import Template, join_templates, read_templates
 from tests.factories.corpus_reports import SEED, seed_report
+from tests.factories.hostile_text import HOSTILE
 
 TEMPLATES = read_templates(SEED)
 DOCUMENTS = list(join_templates(TEMPLATES).draw(300, seed=0))
@@ -38,8 +40,8 @@ def losses(nats: float, documents: int = 20) -> HeldOutLosses:
 
 
 def contender(role: Role, nats: float, prompts: Sequence[str], endings: Sequence[str]) -> Contender:
-    """A model that writes the endings, one after the other."""
-    texts = [endings[place % len(endings)] for place in range(len(prompts))]
+    """A model whose samples are the endings, in turn."""
+    texts = [endings[index % len(endings)] for index in range(len(prompts))]
     name = {"base": "scratch-tiny", "challenger": "scratch-tiny, fine-tuned", "champion": CHAMPION}[role]
     return Contender(role, name, losses(nats), texts, [a + b for a, b in zip(prompts, texts, strict=True)])
 
@@ -47,9 +49,9 @@ def contender(role: Role, nats: float, prompts: Sequence[str], endings: Sequence
 def endings(prompts: Sequence[str], shift: int) -> list[str]:
     """What a model that knows the template may write: held-out and training documents, and something else."""
     written = []
-    for place, prompt in enumerate(prompts):
+    for index, prompt in enumerate(prompts):
         known = [one for one in DOCUMENTS[shift::7] if one.startswith(prompt)]
-        written.append(known[place % len(known)][len(prompt) :] if known else " of cheese between two slices of bread")
+        written.append(known[index % len(known)][len(prompt) :] if known else " of cheese between two slices of bread")
     return written
 
 
@@ -64,7 +66,7 @@ def figures(
     samples: int = 3,
     hostile: Sequence[str] = GARBAGE,
 ) -> RunFigures:
-    """A run of five prompts; `champion` and `challenger` are nats a document."""
+    """A run of five prompts; `champion` and `challenger` are nats per document."""
     prompts = choose_prompts(given, HELD_OUT[:2], templates)
     asked = [prompt.text for prompt in prompts for _ in range(samples)]
     contenders = [
@@ -74,13 +76,33 @@ def figures(
     if champion is not None:
         contenders.append(contender("champion", champion, asked, endings(asked, 3)))
     return measure_models(
-        contenders, prompts, [(prompt, 7 + place) for place, prompt in enumerate(asked)], templates=templates,
+        contenders, prompts, [(prompt, 7 + index) for index, prompt in enumerate(asked)], templates=templates,
         train=lambda: TRAIN, floor=FLOOR if templates else None, guards=guards, gate=gate,
     )  # fmt: skip
 
 
+RUNS: dict[str, dict[str, Any]] = {
+    "champion": {},
+    "first": {"champion": None},
+    "text files": {"templates": [], "guards": Guards()},
+    "refused": {"challenger": 140},
+    "refused first": {"challenger": 140, "champion": None},
+    "off": {"challenger": 140, "gate": "off"},
+    "not finite": {"challenger": inf},
+    "hostile": {"given": HOSTILE, "hostile": HOSTILE, "champion": None},
+    "no samples": {"given": (), "samples": 0},
+}
+"""Name → arguments of `figures`."""
+
+
+@cache
+def run(name: str) -> RunFigures:
+    """The figures of one of RUNS."""
+    return figures(**RUNS[name])
+
+
 def history(measurements: int = 11) -> list[dict[str, Any]]:
-    """A training that comes down to the floor."""
+    """The history of a training whose losses fall to the floor."""
     entries: list[dict[str, Any]] = [{"step": 0, "eval_loss": 6.27}]
     for number in range(1, measurements):
         more = {"learning_rate": 1e-3, "grad_norm": 0.5, "tokens_per_second": 3456.7}
@@ -91,12 +113,12 @@ def history(measurements: int = 11) -> list[dict[str, Any]]:
 
 @cache
 def corpus() -> CorpusReport:
-    """The report of a corpus of the seed's template."""
+    """The report of a corpus of `cheese.spintax`."""
     return seed_report(600)
 
 
 def report_data(**changed: Any) -> ReportData:
-    """A whole run."""
+    """The data of a whole report, changed in the given fields."""
     whole: dict[str, Any] = {
         "title": "spinneret",
         "figures": figures(),

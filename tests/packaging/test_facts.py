@@ -23,7 +23,7 @@ def test_without_git_no_commit_is_claimed(monkeypatch: pytest.MonkeyPatch) -> No
     assert provenance()["git_commit"] is None
 
 
-def test_a_path_of_this_machine_is_made_relative_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absolute_path_becomes_relative_or_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert portable(str(tmp_path / "own" / "lines.txt")) == "own/lines.txt"
     assert portable(str(ROOT / "data" / "templates" / "cheese.spintax")) == "data/templates/cheese.spintax"

@@ -1,3 +1,5 @@
+"""Coverage of options and of pairs of options."""
+
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 

@@ -1,3 +1,5 @@
+"""The loss floor of templates."""
+
 from math import exp, log
 
 import pytest

@@ -1,3 +1,5 @@
+"""Overlap, neighbours and shared runs of held-out and training documents."""
+
 from collections.abc import Iterable, Sequence
 
 from hypothesis import given, settings

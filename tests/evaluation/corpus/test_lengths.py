@@ -1,3 +1,5 @@
+"""The distribution of document lengths."""
+
 from statistics import median
 
 import pytest

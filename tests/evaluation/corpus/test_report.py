@@ -1,3 +1,5 @@
+"""The figures and warnings of a corpus report."""
+
 from collections.abc import Callable
 from itertools import islice
 from math import log
@@ -16,7 +18,7 @@ def everything() -> CorpusReport:
     return seed_report(48_600)
 
 
-def test_all_sentences_of_the_seed(everything: CorpusReport) -> None:
+def test_all_sentences_of_the_cheese_template(everything: CorpusReport) -> None:
     assert (everything.derivations, everything.distinct) == (48_600, 48_600)
     assert (everything.counts.train, everything.counts.evaluation) == (43_740, 4_860)
     assert (everything.template_documents, everything.own_documents) == (48_600, 0)
@@ -31,7 +33,7 @@ def test_all_sentences_of_the_seed(everything: CorpusReport) -> None:
     assert (coverage.pairs_seen, coverage.pairs) == (423, 423)
 
 
-def test_each_held_out_sentence_of_the_seed_has_nearly_20_neighbours(everything: CorpusReport) -> None:
+def test_each_held_out_sentence_of_the_cheese_template_has_nearly_20_neighbours(everything: CorpusReport) -> None:
     near = everything.leak.neighbours
     assert near
     assert (near.sampled, near.with_neighbour, near.share) == (1_000, 1_000, 1.0)
@@ -39,7 +41,7 @@ def test_each_held_out_sentence_of_the_seed_has_nearly_20_neighbours(everything:
     assert everything.leak.overlap == 0
 
 
-def test_the_floor_of_the_seed(everything: CorpusReport) -> None:
+def test_the_floor_of_the_cheese_template(everything: CorpusReport) -> None:
     floor = everything.floor
     assert floor.kind == "exact"
     assert floor.nats_per_document == pytest.approx(log(48_600))
@@ -59,13 +61,13 @@ def test_the_report_of_all_sentences_takes_a_second_or_so() -> None:
     assert perf_counter() - begin < 15  # about 1.2 s on an idle machine, drawing included
 
 
-def test_few_documents_cover_the_seed() -> None:
+def test_few_documents_cover_the_cheese_template() -> None:
     few = seed_report(300).coverage
     assert few
     assert (few.options_seen, few.pairs_seen) == (31, 423)
 
 
-def test_a_small_corpus_by_hand() -> None:
+def test_the_figures_of_a_small_corpus() -> None:
     tokens = Tokens(
         block_size=4, train_tokens=30, eval_tokens=10, train_blocks=8, eval_blocks=3, longest_document=5,
         documents_over_block=2,
@@ -114,7 +116,7 @@ def test_text_files_have_no_floor_and_their_own_measure() -> None:
     assert made.leak.neighbours is None
 
 
-def test_templates_and_text_files_in_one_corpus() -> None:
+def test_a_corpus_can_have_templates_and_text_files() -> None:
     variants = list(Template.parse(SMALL))
     made = report([*variants[1:], *OWN[1:]], [variants[0], OWN[0]], SMALL, own=[own_source(8)], drawn=[12])
     assert (made.template_documents, made.own_documents) == (12, 8)
@@ -128,7 +130,7 @@ def test_templates_and_text_files_in_one_corpus() -> None:
     assert [(source.kind, source.derivations) for source in made.sources] == [("template", 12), ("text", None)]
 
 
-def test_several_templates_that_overlap() -> None:
+def test_templates_that_overlap_have_an_upper_bound() -> None:
     made = report(["a", "c"], ["b"], "{a|b}", "{b|c}", drawn=[2, 1])
     assert (made.derivations, made.distinct) == (4, 3)
     assert made.coverage
@@ -140,7 +142,7 @@ def test_several_templates_that_overlap() -> None:
     assert "the loss floor is an upper bound: the templates have variants in common" in made.warnings
 
 
-def test_a_corpus_with_nothing_held_out_or_nothing_at_all() -> None:
+def test_a_corpus_can_have_nothing_held_out_or_no_documents() -> None:
     made = report(["a c e x"], [], SMALL)
     assert made.split.measures.startswith("Nothing is held out")
     assert (made.leak.neighbours, made.leak.runs, made.leak.overlap) == (None, None, 0)
@@ -152,7 +154,7 @@ def test_a_corpus_with_nothing_held_out_or_nothing_at_all() -> None:
 
 
 @pytest.mark.parametrize("text", ["plain", "{a|b}"])
-def test_templates_of_one_slot_or_none(text: str) -> None:
+def test_templates_with_one_slot_or_none_have_no_pairs(text: str) -> None:
     variants = list(Template.parse(text))
     made = report(variants[1:], variants[:1], text)
     assert made.coverage

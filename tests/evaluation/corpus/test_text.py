@@ -1,3 +1,5 @@
+"""A corpus report as text and as Markdown."""
+
 import re
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -27,7 +29,7 @@ FLOOR = Floor(
 
 
 def full_report() -> CorpusReport:
-    """A report in which each figure is there, made by hand where no corpus can have them all."""
+    """A report that has every figure, which no corpus has."""
     template, other = Template.parse("{a|b} {c|d} {e|f|g} x", line=7), Template.parse("{only|one} here")
     split = Split(kind="combination", held_out=((0, (0, 1), (1, 1)),))
     made = compute_report(
@@ -48,13 +50,13 @@ def full_report() -> CorpusReport:
 
 
 def renumber(value: Any, name: str, numbers: Iterator[int], expected: dict[str, str], path: str = "") -> Any:
-    """The value with every number replaced by one that stands nowhere else, and how each should be written."""
+    """The value with every number replaced by a unique one; `expected` gets how each should be written."""
     here = f"{path}.{name}"
     if isinstance(value, BaseModel):
         fields = {key: renumber(part, key, numbers, expected, here) for key, part in value}
         return value.model_copy(update=fields)
     if isinstance(value, tuple):
-        return tuple(renumber(part, name, numbers, expected, f"{here}[{place}]") for place, part in enumerate(value))
+        return tuple(renumber(part, name, numbers, expected, f"{here}[{index}]") for index, part in enumerate(value))
     if isinstance(value, dict):
         return {key: renumber(part, key, numbers, expected, here) for key, part in value.items()}
     if isinstance(value, int | float):
@@ -111,7 +113,7 @@ def test_names_fingerprints_and_warnings_are_shown(render: Callable[[CorpusRepor
 
 
 @pytest.mark.parametrize("render", RENDERINGS)
-def test_unknown_figures_are_named(render: Callable[[CorpusReport], str]) -> None:
+def test_unknown_figures_are_shown_as_unknown(render: Callable[[CorpusReport], str]) -> None:
     tokens = Tokens(block_size=4, train_tokens=1, eval_tokens=1, train_blocks=1, eval_blocks=1)
     text = " ".join(render(report(["t"], ["e"], own=[own_source(2)], tokens=tokens)).split())
     assert "unknown: the entropy of text files is not known" in text
@@ -129,7 +131,7 @@ def test_a_corpus_without_documents_has_a_report(render: Callable[[CorpusReport]
     assert "0 read = 0 kept" in render(report([], [], SMALL))
 
 
-def test_the_text_of_the_seed_fits_a_terminal() -> None:
+def test_the_text_for_the_cheese_template_fits_a_terminal() -> None:
     text = report_text(seed_report(2_000).model_copy(update={"fingerprints": {"corpus": "1" * 64}}))
     lines = text.splitlines()
     assert 25 <= len(lines) <= 38
@@ -191,7 +193,7 @@ def test_text_of_users_cannot_break_out_of_its_cell(text: str) -> None:
     shapes = [[(unescaped_bars(line), line[:2]) for line in one.split("\n")] for one in (made, tame)]
     warnings = shapes[1].index((3, "| "), tame.split("\n").index("## Warnings"))
     assert shapes[0][:warnings] == shapes[1][:warnings]
-    assert set(shapes[0][warnings:]) == {(3, "| "), (0, "")}  # a text of blanks is warned of
+    assert set(shapes[0][warnings:]) == {(3, "| "), (0, "")}  # blank text gives a warning
     assert made.splitlines() == made.removesuffix("\n").split("\n")
     assert not set("<>`*[]\\_") & set(made)
     assert all(char.isprintable() or char == "\n" for char in made)
@@ -205,9 +207,9 @@ def test_a_hostile_report_survives_json(text: str) -> None:
 
 
 @pytest.mark.parametrize("render", RENDERINGS)
-def test_of_many_sources_and_warnings_the_first_ten_are_shown(render: Callable[[CorpusReport], str]) -> None:
-    sources = [Source(name=f"own{place}.txt", kind="text", sha256="e", documents=1) for place in range(12)]
-    text = render(report(["t"], ["e"], own=sources, warnings=[f"warning {place}." for place in range(11)]))
+def test_only_the_first_ten_sources_and_warnings_are_shown(render: Callable[[CorpusReport], str]) -> None:
+    sources = [Source(name=f"own{index}.txt", kind="text", sha256="e", documents=1) for index in range(12)]
+    text = render(report(["t"], ["e"], own=sources, warnings=[f"warning {index}." for index in range(11)]))
     assert "own9.txt" in text
     assert "own10.txt" not in text
     assert "and 2 more, in report.json" in text.replace("&#46;", ".")

@@ -118,14 +118,14 @@ def test_better_on_most_documents_by_little_wins_only_with_enough_of_them() -> N
     assert paired_bootstrap(losses(*many), losses(*[1.0] * 300), 0).wins
 
 
-def test_one_document_wins_nothing() -> None:
+def test_one_document_never_wins() -> None:
     found = paired_bootstrap(losses(1.0), losses(100.0), 0)
     assert found.difference == -99.0
     assert (found.low, found.high, found.better_share, found.wins) == (None, None, None, False)
 
 
 @pytest.mark.parametrize("broken", [inf, nan])
-def test_a_loss_that_is_not_finite_wins_nothing_and_is_beaten_by_nothing(broken: float) -> None:
+def test_a_loss_that_is_not_finite_never_wins_and_is_never_beaten(broken: float) -> None:
     found = paired_bootstrap(losses(1.0, broken), losses(2.0, 2.0), 0)
     assert (found.challenger, found.incumbent, found.difference, found.wins) == (None, 2.0, None, False)
     other = paired_bootstrap(losses(2.0, 2.0), losses(1.0, broken), 0)
@@ -133,7 +133,7 @@ def test_a_loss_that_is_not_finite_wins_nothing_and_is_beaten_by_nothing(broken:
     assert PairedComparison.model_validate_json(other.model_dump_json()) == other
 
 
-def test_other_documents_cannot_be_paired() -> None:
+def test_losses_of_different_numbers_of_documents_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="2 documents cannot be paired with those of 3"):
         paired_bootstrap(losses(1.0, 2.0), losses(1.0, 2.0, 3.0), 0)
 

@@ -1,4 +1,4 @@
-"""What the samples share with the training documents, and with themselves."""
+"""What the samples share with the training documents, and how they repeat themselves."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

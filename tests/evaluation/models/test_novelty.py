@@ -1,4 +1,4 @@
-"""What of the samples is valid, new or verbatim."""
+"""How many samples are valid, new or verbatim."""
 
 from collections.abc import Iterator
 

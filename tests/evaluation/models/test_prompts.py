@@ -1,4 +1,4 @@
-"""Claims about prompts."""
+"""The prompts of a comparison, and their flags."""
 
 import pytest
 
@@ -37,6 +37,6 @@ def test_prompts_that_are_hard_to_judge_are_flagged() -> None:
     assert flags_of("you can ", [TEMPLATE]) == (SPACE,)
     assert flags_of("they can", [TEMPLATE]) == (OUTSIDE,)
     assert flags_of("they can\n", [TEMPLATE]) == (SPACE, OUTSIDE)
-    assert flags_of("they can", []) == (), "own text has no outside"
+    assert flags_of("they can", []) == (), "without templates no prompt is outside"
     assert flags_of("they can", [TEMPLATE, Template.parse("they {can|may}")]) == ()
-    assert flags_of("b", [Template.parse("{a|a b}{ b|}")]) == (), "where variants coincide nothing is claimed"
+    assert flags_of("b", [Template.parse("{a|a b}{ b|}")]) == (), "unknown if variants coincide"

@@ -1,4 +1,4 @@
-"""Which options the samples take, and how evenly."""
+"""Which options the samples use, and how evenly."""
 
 from math import log
 
@@ -109,7 +109,7 @@ def test_without_a_template_or_a_slot_there_is_nothing_to_cover() -> None:
     assert found.templates[0].samples == 1
 
 
-def test_a_template_with_more_derivations_than_floats_reach_has_an_entropy() -> None:
+def test_a_template_with_more_derivations_than_a_float_can_hold_has_an_entropy() -> None:
     huge = Template.parse("{" + "{a|b}" * 2000 + "|c}")
     (slot,) = measured(["c"], huge).templates[0].slots
     assert slot.entropy_template == 0.0  # to the last digit of a float

@@ -1,4 +1,4 @@
-"""The report of a run as a page: what it says, and that nothing from outside becomes markup."""
+"""The HTML report: its content, and that no text becomes markup."""
 
 from html.parser import HTMLParser
 from math import inf
@@ -15,7 +15,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 class Page(HTMLParser):
-    """A page that was read: elements, sections, and the text in each."""
+    """A parsed page: elements, sections, and the text in each."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -58,13 +58,13 @@ def whole() -> Page:
     return page()
 
 
-def test_the_sections_are_there_the_verdict_first(whole: Page) -> None:
+def test_all_sections_are_present_with_the_verdict_first(whole: Page) -> None:
     assert list(whole.sections) == SECTIONS
     links = [value for tag, name, value in whole.attributes if tag == "a" and name == "href"]
     assert links == [f"#{section}" for section in SECTIONS]
 
 
-def test_what_is_not_there_has_no_section() -> None:
+def test_missing_data_has_no_section() -> None:
     assert set(SECTIONS) - set(page(timings={}).sections) == {"timings"}
     left = page(timings={}, lineage=(), parameters={})
     assert set(SECTIONS) - set(left.sections) == {"timings", "lineage", "parameters"}
@@ -97,7 +97,7 @@ def test_every_section_shows_its_data(whole: Page) -> None:
         ({"environment": {}}, "unknown"),
     ],
 )
-def test_every_kind_of_run_has_its_sentence(changed: dict[str, Any], expected: str) -> None:
+def test_every_kind_of_run_is_described(changed: dict[str, Any], expected: str) -> None:
     assert expected in page(**changed).text
 
 
@@ -108,7 +108,7 @@ def test_a_run_on_text_files_has_neither_valid_nor_new_samples() -> None:
     assert "Valid" not in sections["metrics"]
 
 
-def test_nothing_from_outside_becomes_markup(whole: Page) -> None:
+def test_no_text_becomes_markup(whole: Page) -> None:
     texts = [*HOSTILE, '"><img src=x onerror=alert(1)>', "' onload='x", "w" * 500]
     html = render_html(
         report_data(

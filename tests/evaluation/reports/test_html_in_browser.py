@@ -1,7 +1,7 @@
-"""The report in a real browser, on a phone and on a desk, in light and in dark.
+"""The report in a real browser, on a phone and on a desktop, in light and in dark.
 
-A page of the test's own shows the report, as it is, in a frame of each width (a headless chromium has no window below
-500 pixels), looks into the frames and writes what it measured into itself.
+The page `report_harness.html` shows the report in a frame of each width (a headless chromium has no window below 500
+pixels), measures the frames and writes the figures into itself.
 """
 
 import json
@@ -21,7 +21,7 @@ from tests.factories.hostile_text import HOSTILE
 from tests.factories.runs import SECTIONS, figures, report_data
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PHONE, DESK = 360, 1366
+PHONE, DESKTOP = 360, 1366
 LEAST_CONTRAST = 4.5
 """WCAG 2.2, 1.4.3."""
 
@@ -31,7 +31,7 @@ LONG = ["w" * 400, "<script>throw 1</script>", "日本語" * 60]
 RUNS: dict[str, Callable[[], ReportData]] = {
     "champion": report_data,
     "first": lambda: report_data(figures=figures(champion=None, challenger=140), timings={}),
-    "own text": lambda: report_data(figures=figures(templates=[], guards=Guards()), floor_per_token=None),
+    "text files": lambda: report_data(figures=figures(templates=[], guards=Guards()), floor_per_token=None),
     "hostile": lambda: report_data(
         title=LONG[0], figures=figures(given=[*HOSTILE[:8], *LONG], hostile=[*HOSTILE, *LONG], samples=2),
         parameters={LONG[0]: {text: text for text in LONG}}, timings=dict.fromkeys(LONG, 1.0),
@@ -41,11 +41,11 @@ RUNS: dict[str, Callable[[], ReportData]] = {
 HARNESS = (Path(__file__).parent / "report_harness.html").read_text(encoding="utf-8")
 
 
-def look(folder: Path, page: str, *, dark: bool) -> tuple[list[dict[str, Any]], list[str]]:
-    """What the browser measured of each frame, and what it wrote into its console."""
+def measure(folder: Path, page: str, *, dark: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """The figures of each frame, and the lines of the browser's console."""
     (folder / "report.html").write_text(page, encoding="utf-8")
     frames = "".join(
-        f'<iframe src="report.html" style="width: {width}px; border: 0"></iframe>' for width in (PHONE, DESK)
+        f'<iframe src="report.html" style="width: {width}px; border: 0"></iframe>' for width in (PHONE, DESKTOP)
     )
     harness = HARNESS.replace("FRAMES", frames).replace("LEAST", str(LEAST_CONTRAST))
     (folder / "harness.html").write_text(harness, encoding="utf-8")
@@ -66,13 +66,13 @@ def look(folder: Path, page: str, *, dark: bool) -> tuple[list[dict[str, Any]], 
 
 @pytest.mark.parametrize(
     ("name", "dark"),
-    [("champion", False), ("champion", True), ("first", True), ("own text", False), ("hostile", False)],
+    [("champion", False), ("champion", True), ("first", True), ("text files", False), ("hostile", False)],
 )
 def test_the_report_opens_without_an_error_and_nothing_overflows(tmp_path: Path, name: str, dark: bool) -> None:
     data = RUNS[name]()
-    measured, console = look(tmp_path, render_html(data), dark=dark)
+    measured, console = measure(tmp_path, render_html(data), dark=dark)
     assert console == []
-    assert [one["width"] for one in measured] == [PHONE, DESK]
+    assert [one["width"] for one in measured] == [PHONE, DESKTOP]
     for one in measured:
         expected = [section for section in SECTIONS if data.timings or section != "timings"]
         assert one["sections"] == expected
@@ -86,10 +86,10 @@ def test_the_report_opens_without_an_error_and_nothing_overflows(tmp_path: Path,
     assert [one["columns"] for one in measured] == ["below", "beside"]
 
 
-def test_a_page_that_does_wrong_is_found_out(tmp_path: Path) -> None:
+def test_a_page_with_errors_is_detected(tmp_path: Path) -> None:
     wrong = render_html(report_data()).replace(
         "</main>", '<p style="width: 2000px; color: #999; background: #aaa">wide</p><script>alert(1)</script></main>'
     )
-    measured, console = look(tmp_path, wrong, dark=False)
+    measured, console = measure(tmp_path, wrong, dark=False)
     assert any("Content Security Policy" in line for line in console)
     assert all(one["scrolls"] > one["width"] and one["loose"] and one["poor"] for one in measured)

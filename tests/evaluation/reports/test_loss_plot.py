@@ -1,4 +1,4 @@
-"""The history of a training, as a picture and as a table."""
+"""The history of a training, as a plot and as a table."""
 
 import math
 import re
@@ -31,7 +31,7 @@ def test_the_picture_is_a_png_with_both_curves() -> None:
     assert {(47, 127, 209), (200, 100, 27)} <= colours(plot_losses(history(11))), "training and held out"
 
 
-def test_another_history_is_another_picture() -> None:
+def test_equal_histories_give_equal_pictures() -> None:
     assert plot_losses(history(11)) != plot_losses(history(12))
     assert plot_losses(history(11)) == plot_losses(history(11))
 
@@ -59,16 +59,14 @@ def colours(png: bytes) -> set[tuple[int, ...]]:
         return {pixel for _, pixel in picture.convert("RGB").getcolors(2**20) or [] if isinstance(pixel, tuple)}
 
 
-def test_the_floor_is_drawn_in_where_it_is_known() -> None:
+def test_the_floor_is_drawn_if_it_is_known() -> None:
     assert (138, 99, 201) in colours(plot_losses(history(11), floor=0.25))
     assert (138, 99, 201) not in colours(plot_losses(history(11)))
 
 
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("floor", [None, 0.25, 0.0])
-def test_the_drawing_for_a_page_is_one_element_that_refers_to_nothing_outside(
-    narrow: bool, floor: float | None
-) -> None:
+def test_the_svg_is_one_element_without_external_references(narrow: bool, floor: float | None) -> None:
     svg = plot_losses_svg(history(11), floor=floor, narrow=narrow)
     assert svg == plot_losses_svg(history(11), floor=floor, narrow=narrow)
     root = ElementTree.fromstring(svg)
@@ -81,22 +79,22 @@ def test_the_drawing_for_a_page_is_one_element_that_refers_to_nothing_outside(
     assert {"training", "held out", "step"} <= {element.text for element in root.iter()}
 
 
-def test_two_drawings_can_stand_in_one_page() -> None:
+def test_two_plots_can_be_in_one_page() -> None:
     ids = [
         set(re.findall(r' id="([^"]*)"', plot_losses_svg(history(11), floor=0.25, narrow=narrow)))
         for narrow in (False, True)
     ]
     assert not ids[0] & ids[1]
-    for narrow, own in zip((False, True), ids, strict=True):
+    for narrow, of_plot in zip((False, True), ids, strict=True):
         svg = plot_losses_svg(history(11), floor=0.25, narrow=narrow)
-        assert set(re.findall(r'(?:url\(|href=")#([^")]*)', svg)) <= own
+        assert set(re.findall(r'(?:url\(|href=")#([^")]*)', svg)) <= of_plot
 
 
 @pytest.mark.parametrize(
     "entries",
     [[], [{"step": 0, "eval_loss": 6.0}], [{"step": 0, "eval_loss": math.inf}, {"step": 1, "loss": math.nan}]],
 )
-def test_a_history_of_little_or_of_nothing_finite_is_drawn_all_the_same(entries: list[dict[str, Any]]) -> None:
+def test_a_history_that_is_short_or_not_finite_is_drawn(entries: list[dict[str, Any]]) -> None:
     assert plot_losses(entries).startswith(b"\x89PNG")
     ElementTree.fromstring(plot_losses_svg(entries, floor=0.5))
 

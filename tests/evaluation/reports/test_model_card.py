@@ -1,3 +1,5 @@
+"""The model card of a release."""
+
 from typing import Any
 
 import yaml
@@ -57,12 +59,12 @@ def test_the_card_states_what_the_model_was_made_of_and_how_good_it_is() -> None
         assert said in text
 
 
-def test_what_is_not_known_is_not_claimed() -> None:
-    own_text = facts(
+def test_unknown_figures_are_left_out() -> None:
+    of_text_files = facts(
         loss_floor=None, nats_per_document=None, samples={"written": 8, "valid_before": None, "valid_after": None},
         corpus={**facts()["corpus"], "derivations": None}, git_commit=None, git_changed=None, best_step=None,
     )  # fmt: skip
-    text = model_card("n", own_text, SAMPLES)
+    text = model_card("n", of_text_files, SAMPLES)
     for claim in ("floor", "held-out document", "template can produce", "derivations", "uncommitted", "best"):
         assert claim not in text
     assert "| git commit | unknown |" in text
