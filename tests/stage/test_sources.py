@@ -1,4 +1,4 @@
-"""Sources in an object store: fetched once, and compared by what is in them."""
+"""Sources in an object store: fetched once, and identified by their content."""
 
 import contextlib
 import os
@@ -39,7 +39,7 @@ def fetches(gate: Gate) -> int:
     return sum(method == "GET" and path.split("?")[0].endswith("/lines.txt") for method, path in gate.requests)
 
 
-def test_an_object_is_fetched_once_as_long_as_it_is_the_same(gate: Gate) -> None:
+def test_an_object_is_fetched_again_only_if_it_has_changed(gate: Gate) -> None:
     put(LINES)
     assert find_source(URI).read_text() == LINES
     assert find_source(URI).read_text() == LINES
@@ -78,7 +78,7 @@ def test_a_damaged_copy_on_the_disk_is_fetched_again(gate: Gate) -> None:
         (f"s3://{LOCAL_BUCKET}/texts/.hidden.txt", "has the unsafe part '.hidden.txt'"),
     ],
 )
-def test_an_object_that_is_none_is_one_sentence(uri: str, sentence: str, remote: Endpoint) -> None:
+def test_a_source_that_is_not_an_object_is_reported_in_one_sentence(uri: str, sentence: str, remote: Endpoint) -> None:
     if ".hidden" in uri:
         put(LINES, uri)
     with pytest.raises(InputError, match=sentence.replace(".", r"\.")):
@@ -86,7 +86,7 @@ def test_an_object_that_is_none_is_one_sentence(uri: str, sentence: str, remote:
     assert not list((settings().data / "sources").glob("*"))
 
 
-def test_the_ending_of_an_object_is_looked_at_before_any_store_is_asked() -> None:
+def test_the_ending_of_an_object_is_checked_before_any_request() -> None:
     with pytest.raises(InputError, match=r"the ending '\.docx' is not one of"):
         check_sources(CorpusParameters(source=("s3://anywhere/letter.docx",)))
 
@@ -100,7 +100,7 @@ def test_an_object_that_is_replaced_while_it_is_fetched_is_not_taken(remote: End
             source.download(tmp_path / "file", before, lambda _: None)
 
 
-def test_a_disk_too_full_for_an_object_is_one_sentence_and_leaves_nothing(remote: Endpoint) -> None:
+def test_a_disk_too_full_for_an_object_is_reported_and_leaves_nothing(remote: Endpoint) -> None:
     put("x" * 300_000)
     with no_file_larger_than(100_000), pytest.raises(InputError, match=r"^The disk is full"):
         find_source(URI)
@@ -116,7 +116,7 @@ def test_a_source_that_changes_while_the_corpus_is_made_gives_no_corpus(
     key = corpus_key(given)
     source.write_text("other\nlines\n")
     monkeypatch.setattr("tasks.corpus.corpus_key", _first(key))
-    with pytest.raises(UnavailableError, match=r"^corpus\.source was changed while the corpus was made of it"):
+    with pytest.raises(UnavailableError, match=r"^corpus\.source was changed while the corpus was made from it"):
         make_corpus.fn(given)
     assert not list((settings().data / "corpus").glob("*"))
 
