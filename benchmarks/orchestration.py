@@ -154,13 +154,13 @@ def run_plainly(arguments: list[str]) -> None:
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # before Prefect is imported
     from prefect import Flow, Task
 
-    from flows.cli.arguments import parse_parameters
+    from flows.cli.arguments import parse_arguments
     from flows.train import summary, train
 
     for kind in (Flow, Task):
         kind.__call__ = lambda self, *args, **kwargs: self.fn(*args, **kwargs)  # type: ignore[method-assign]
     disable_reports(name for name in list(sys.modules) if name.startswith("tasks."))
-    print(summary(train(**parse_parameters(train, arguments))))
+    print(summary(train(**parse_arguments(train.fn, arguments, script="train").parameters)))
     gc.freeze()  # as the command does
 
 

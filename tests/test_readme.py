@@ -10,11 +10,12 @@ import pytest
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
-from flows.cli.arguments import SWITCHES, parse_arguments, parse_parameters
+from flows.cli.arguments import SWITCHES, parse_arguments
 from flows.release import VERBS
 from tasks.parameters import Group, flag
 from tasks.settings import ROOT
 from tasks.spintax.__main__ import make_parser
+from tests.factories.commands import parse_parameters
 
 DOCUMENTS = sorted(
     {

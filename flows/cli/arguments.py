@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import pydantic
 import yaml
@@ -17,9 +17,6 @@ from cyclopts.config import Dict
 
 from tasks.errors import InputError
 from tasks.parameters import flag
-
-if TYPE_CHECKING:
-    from prefect import Flow
 
 _CONFIG = inspect.Parameter(
     "config",
@@ -52,12 +49,7 @@ class Arguments:
     parameters: dict[str, Any]
     """What the function is called with."""
     switches: frozenset[str]
-    """Those that are on."""
-
-
-def parse_parameters(flow: "Flow[..., Any]", words: list[str]) -> dict[str, Any]:
-    """The parameters of a flow; exits with 0 after `--help`, raises InputError for words that it cannot parse."""
-    return parse_arguments(flow.fn, words, script=flow.name).parameters
+    """The switches that are on."""
 
 
 def parse_arguments(function: Callable[..., Any], words: list[str], *, script: str, verb: str = "") -> Arguments:

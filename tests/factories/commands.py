@@ -1,4 +1,4 @@
-"""Commands, run in this process (errors that come before any server) or as a person runs them."""
+"""Run commands in this process (for errors before any server starts) or as a person does."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prefect import Flow
 
+from flows.cli.arguments import parse_arguments
 from flows.cli.command import run
 from tasks.settings import ROOT
 
@@ -30,6 +31,11 @@ class Ended:
         assert "Traceback" not in self.err + self.out
         assert self.code == 2, self.err
         return self.err[self.err.index("error: ") :]
+
+
+def parse_parameters(flow: Flow[..., Any], words: list[str]) -> dict[str, Any]:
+    """The parameters of a flow on a command line."""
+    return parse_arguments(flow.fn, words, script=flow.name).parameters
 
 
 def run_here(

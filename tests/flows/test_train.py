@@ -1,4 +1,4 @@
-"""The whole line, small and real: a run, the same run again, and runs that go on from it."""
+"""Tiny real runs of the whole flow: a run, the same run again, and runs that continue from its model."""
 
 import base64
 import json
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.cli.arguments import parse_parameters
 from flows.prepare import prepare
 from flows.sample import sample, summary, write
 from flows.train import summary as train_summary
@@ -28,6 +27,7 @@ from tasks.stage.folders import read_manifest
 from tasks.stage.references import ModelReference
 from tasks.units import number
 from tests.factories import prefect_records
+from tests.factories.commands import parse_parameters
 from tests.factories.prefect_records import run_of
 from tests.factories.train_runs import TEMPLATE, Run, at, run_train
 
@@ -35,9 +35,9 @@ SAMPLING = SamplingParameters(prompts=("a d",), num_samples=2, max_length=8)
 
 
 def release_of(run: Run) -> ReleaseParameters:
-    told = run.parameters["release"]
-    assert isinstance(told, ReleaseParameters)
-    return told
+    release = run.parameters["release"]
+    assert isinstance(release, ReleaseParameters)
+    return release
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
@@ -58,7 +58,7 @@ def test_a_run_leaves_each_stage_whole(first: Run) -> None:
     assert first.result.lineage.weights.loss_after < first.result.lineage.weights.loss_before
 
 
-def test_a_run_leaves_a_release_that_says_what_it_is(again: Run) -> None:
+def test_a_run_leaves_a_release_that_describes_itself(again: Run) -> None:
     fetched = fetch_release(latest(release_of(again)))
     assert fetched.version == again.result.release.version
     assert {path.name for path in fetched.folder.iterdir()} >= {
@@ -99,7 +99,7 @@ def test_the_samples_before_and_after_have_the_same_prompts_and_seeds(first: Run
     assert len(before) == 3
 
 
-def test_the_second_time_every_stage_is_cached_and_nothing_is_written(again: Run) -> None:
+def test_the_same_run_again_has_every_stage_cached_and_writes_nothing(again: Run) -> None:
     kept = stamps(settings().data)
     second = run_train(again.folder, again.parameters)
     assert prefect_records.states(second.id) == {
@@ -167,8 +167,7 @@ def test_a_file_that_was_altered_is_made_again_and_the_rest_is_cached(again: Run
 
 @pytest.mark.slow
 def test_another_number_of_samples_trains_nothing_again(again: Run) -> None:
-    told = {**again.parameters, "sampling": SAMPLING}
-    second = run_train(again.folder, told)
+    second = run_train(again.folder, {**again.parameters, "sampling": SAMPLING})
     ended = prefect_records.states(second.id)
     assert ended["make weights"] == ["Cached"]
     assert sorted(ended["make samples"]) == ["Cached", "Completed", "Completed"]
@@ -216,7 +215,7 @@ def test_the_ui_shows_the_corpus_report_and_so_it_does_where_everything_was_done
     assert shown_again.data == shown.data
 
 
-def test_the_summary_tells_the_loss_floor_where_there_is_one(again: Run) -> None:
+def test_the_summary_has_the_loss_floor_if_it_is_known(again: Run) -> None:
     assert read_comparison(again.result.lineage.comparison).floor == pytest.approx(math.log(36))
     assert "floor" in train_summary(again.result)
 
@@ -261,30 +260,30 @@ def test_the_flow_sample_shows_what_was_written(again: Run) -> None:
 @pytest.mark.slow
 def test_the_parameters_of_a_release_repeat_the_run(again: Run) -> None:
     folder = fetch_release(latest(release_of(again))).folder
-    told = parse_parameters(train, ["--config", str(folder / "parameters.yaml")])
-    told["release"] = again.parameters["release"]  # where a release lies is no property of it
-    assert {name: told[name] for name in again.parameters} == again.parameters
+    given = parse_parameters(train, ["--config", str(folder / "parameters.yaml")])
+    given["release"] = again.parameters["release"]  # parameters.yaml has no destination
+    assert {name: given[name] for name in again.parameters} == again.parameters
     training = yaml.safe_load((folder / "parameters.yaml").read_text())["training"]
     assert training["max_steps"] == 3
     assert training["adam_beta2"] == 0.999  # defaults too: they may change, the run may not
-    second = run_train(again.folder, told)
+    second = run_train(again.folder, given)
     assert second.result.lineage.weights == again.result.lineage.weights
     assert second.result.release.version == again.result.release.version
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "release"])
-def test_training_goes_on_from_a_folder_or_a_release(kind: str, again: Run) -> None:
+def test_training_continues_from_a_folder_or_a_release(kind: str, again: Run) -> None:
     name = latest(release_of(again)) if kind == "release" else str(again.result.lineage.weights.folder / "model")
-    told: dict[str, Group] = {**again.parameters, "model": ModelParameters(name=name)}
-    second = run_train(again.folder, told)
+    given: dict[str, Group] = {**again.parameters, "model": ModelParameters(name=name)}
+    second = run_train(again.folder, given)
     assert second.result.lineage.weights.loss_before == pytest.approx(again.result.lineage.weights.loss_after, rel=1e-4)
     assert second.result.lineage.weights.key != again.result.lineage.weights.key
     assert second.result.release.version != again.result.release.version
     base, challenger, champion = second.result.lineage.contenders
     assert (base.role, challenger.role, champion.role) == ("base", "challenger", "champion")
     assert champion.model.sha256 == again.result.release.version
-    assert champion.heldout.nats == pytest.approx(base.heldout.nats), "it goes on from the champion"
+    assert champion.heldout.nats == pytest.approx(base.heldout.nats), "the base model is the champion"
     verdict = read_comparison(second.result.lineage.comparison).verdict
     assert verdict.opponent == again.result.release.version
     assert second.result.release.champion == verdict.promote

@@ -10,7 +10,6 @@ import pytest
 from pydantic import BaseModel, model_serializer
 from pydantic_core import PydanticSerializationError, PydanticUndefined
 
-from flows.cli.arguments import parse_parameters
 from flows.cli.command import _ending
 from flows.prepare import prepare
 from flows.sample import sample
@@ -29,7 +28,7 @@ from tasks.parameters import (
     flag,
 )
 from tasks.settings import ROOT, settings
-from tests.factories.commands import Ended, run_here, run_script
+from tests.factories.commands import Ended, parse_parameters, run_here, run_script
 
 GROUPS: dict[str, dict[str, type[Group]]] = {
     "train": {
@@ -55,23 +54,23 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run `train` in this process with words that it must refuse; nothing is left in the data folder."""
+    """Run `train` in this process with arguments that it must refuse; the data folder is not even made."""
 
     def run(*words: object) -> Ended:
         capsys.readouterr()
-        return run_here(train, list(map(str, words)), capsys, lambda given: check_sources(given["corpus"]))
+        return run_here(train, list(map(str, words)), capsys, lambda parameters: check_sources(parameters["corpus"]))
 
     yield run
     assert not settings().data.exists()
 
 
 def plain(text: str) -> str:
-    """Without the frames and line breaks of panels."""
+    """The text without the frames and line breaks of its panels."""
     return re.sub(r"\s+", " ", re.sub(r"[│╭╮╰╯─]", " ", text))
 
 
 @pytest.mark.parametrize("script", list(GROUPS))
-def test_help_lists_every_field_with_its_sentence_default_and_limits_and_imports_nothing_heavy(script: str) -> None:
+def test_help_lists_every_field_with_description_default_and_limits_and_imports_nothing_heavy(script: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", HELP, script],
         cwd=ROOT, env={**os.environ, "COLUMNS": "240"}, capture_output=True, text=True, check=True,
@@ -93,7 +92,7 @@ def test_help_lists_every_field_with_its_sentence_default_and_limits_and_imports
     assert not settings().data.exists()
 
 
-def test_without_words_everything_has_its_default() -> None:
+def test_without_arguments_everything_has_its_default() -> None:
     groups = {name: group() for name, group in GROUPS["train"].items()}
     assert parse_parameters(train, []) == {**groups, "finetune_on": None, "skip_unchanged": False, "force": False}
 
@@ -102,20 +101,20 @@ def test_flags_override_the_file_and_the_file_overrides_defaults(tmp_path: Path)
     (tmp_path / "run.yaml").write_text(
         "training: {batch_size: 4, learning_rate: 8.0e-5, fp16: true}\nsampling: {prompts: [x, y y]}\n"
     )
-    told = parse_parameters(
+    given = parse_parameters(
         train, ["--config", str(tmp_path / "run.yaml"), "--training.batch-size", "2", "--training.no-fp16"]
     )
-    assert told["training"] == TrainingParameters(batch_size=2, learning_rate=8e-5, fp16=False)
-    assert told["sampling"] == SamplingParameters(prompts=("x", "y y"))
-    assert told["corpus"] == CorpusParameters()
+    assert given["training"] == TrainingParameters(batch_size=2, learning_rate=8e-5, fp16=False)
+    assert given["sampling"] == SamplingParameters(prompts=("x", "y y"))
+    assert given["corpus"] == CorpusParameters()
 
 
 def test_a_list_on_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("sampling: {prompts: [x, y]}\n")
-    told = parse_parameters(
+    given = parse_parameters(
         train, ["--config", str(tmp_path / "run.yaml"), "--sampling.prompts", "one", "--sampling.prompts=two"]
     )
-    assert told["sampling"].prompts == ("one", "two")
+    assert given["sampling"].prompts == ("one", "two")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +142,7 @@ def test_a_flag_sets_its_field(words: list[str], group: str, field: str, value: 
     assert getattr(parse_parameters(train, words)[group], field) == value
 
 
-def test_the_prompts_of_sample_stand_without_a_flag() -> None:
+def test_the_prompts_of_sample_need_no_flag() -> None:
     assert parse_parameters(sample, ["you can", "To make "])["prompts"] == ("you can", "To make ")
     assert parse_parameters(sample, [])["model"] == SampledModelParameters(name="latest")
     assert set(parse_parameters(prepare, [])) == set(GROUPS["prepare"])
@@ -165,7 +164,7 @@ def test_the_prompts_of_sample_stand_without_a_flag() -> None:
         ("a: \x00", r"run\.yaml.*not valid YAML"),
     ],
 )
-def test_a_bad_file_of_parameters_is_told_in_one_sentence(
+def test_a_bad_parameter_file_is_reported_in_one_sentence(
     text: str, wanted: str | None, command: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "run.yaml").write_text(text)
@@ -176,7 +175,7 @@ def test_a_bad_file_of_parameters_is_told_in_one_sentence(
         assert re.search(wanted, command(*words).sentence)
 
 
-def test_a_file_of_parameters_that_cannot_be_read_is_named(command: Any, tmp_path: Path) -> None:
+def test_a_parameter_file_that_cannot_be_read_is_named(command: Any, tmp_path: Path) -> None:
     assert f"--config {tmp_path}/none.yaml: cannot be read" in command("--config", tmp_path / "none.yaml").sentence
     assert f"--config {tmp_path}: cannot be read" in command("--config", tmp_path).sentence
     (tmp_path / "latin.yaml").write_bytes(b"corpus: {template: \xe9}")
@@ -203,14 +202,16 @@ def test_a_file_of_parameters_that_cannot_be_read_is_named(command: Any, tmp_pat
         (["--corpus.source", "a.txt", "b.txt"], r"'b\.txt' belongs to no flag; .*repeat it for each"),
     ],
 )
-def test_bad_words_are_told_in_one_sentence_that_names_the_flag(words: list[str], wanted: str, command: Any) -> None:
+def test_a_bad_argument_is_reported_in_one_sentence_that_names_the_flag(
+    words: list[str], wanted: str, command: Any
+) -> None:
     ended = command(*words)
     assert re.search(wanted, ended.sentence)
     assert ended.sentence.count("\n") == 1
     assert ended.out == ""
 
 
-def test_a_source_that_is_missing_or_has_an_unknown_ending_is_told(command: Any, tmp_path: Path) -> None:
+def test_a_source_that_is_missing_or_has_an_unknown_ending_is_reported(command: Any, tmp_path: Path) -> None:
     assert "none.txt: there is no such file" in command("--corpus.source", tmp_path / "none.txt").sentence
     assert "none.spintax" in command("--corpus.source", tmp_path / "none.spintax").sentence
     (tmp_path / "a.docx").touch()
@@ -239,7 +240,7 @@ def folder_named(tmp_path: Path, name: str) -> Path:
         ("a.md", b"# No template here\n", r"a\.md.*template"),
     ],
 )
-def test_a_source_that_cannot_be_used_is_told_before_anything_starts(
+def test_a_source_that_cannot_be_used_is_reported_before_anything_starts(
     name: str, content: bytes, wanted: str, command: Any, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -257,7 +258,7 @@ def test_an_unbalanced_template_is_shown_with_a_caret_under_the_column(command: 
     assert typed[1:] == ["a } b", "  ^"]
 
 
-def test_no_source_at_all_is_told() -> None:
+def test_an_empty_list_of_sources_is_reported() -> None:
     with pytest.raises(InputError, match=r"--corpus\.source names no file"):
         check_sources(CorpusParameters(source=()))
 
@@ -265,7 +266,7 @@ def test_no_source_at_all_is_told() -> None:
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
-def test_a_signal_of_which_a_library_makes_an_error_of_its_own_ends_it_all_the_same(
+def test_a_signal_ends_the_command_although_a_library_turns_it_into_another_error(
     number: signal.Signals, code: int, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Model(BaseModel):
@@ -282,7 +283,7 @@ def test_a_signal_of_which_a_library_makes_an_error_of_its_own_ends_it_all_the_s
     assert capsys.readouterr().err == f"{word}: nothing is lost\n"
 
 
-def test_a_person_who_misspells_gets_one_sentence_and_exit_code_2() -> None:
+def test_a_misspelt_flag_gives_one_sentence_and_exit_code_2() -> None:
     ended = run_script("train", "--training.batch-sise", 3)
     assert ended.err == (
         "error: Unknown option: --training.batch-sise. Did you mean --training.batch-size? See --help.\n"
