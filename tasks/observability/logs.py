@@ -66,17 +66,18 @@ def install() -> None:
 
 
 def start_run() -> None:
-    """Set up the log of a flow run: every flow calls this first, since a worker calls nothing else of ours before."""
+    """Set up the log of a flow run. Every flow calls this first, since a worker runs flows without our commands."""
     from prefect.context import FlowRunContext
 
     install()
     context = FlowRunContext.get()
-    if context is None or context.flow_run is None or context.flow_run.parent_task_run_id is None:
+    run = None if context is None else context.flow_run
+    if run is None or run.parent_task_run_id is None or _seen.get() is None:  # None: the parent is in another process
         _seen.set(set())
 
 
 def first_in_run(what: Hashable) -> bool:
-    """Whether `what` is asked for the first time in this run; outside of a run always."""
+    """Whether this is the first call with `what` in this run; outside of a run always True."""
     seen = _seen.get()
     if seen is None:
         return True

@@ -131,6 +131,9 @@ def test_what_a_run_and_its_subflows_logged_is_forgotten_in_the_next_run(monkeyp
     assert not logs.first_in_run("corpus")
     start(parent=None)
     assert logs.first_in_run("corpus")
+    logs._seen.set(None)
+    start(parent="of a subflow that another process runs")
+    assert [logs.first_in_run("corpus"), logs.first_in_run("corpus")] == [True, False]
 
 
 def test_installing_twice_adds_each_filter_once() -> None:
