@@ -1,8 +1,8 @@
 """Train: the whole story, template → corpus → base model → tokens → weights → samples → release.
 
 What comes in: six groups of parameters. What it leaves: a release in the object store, and samples before and after,
-side by side. Command: `python flows/train.py`; finished stages are not done again. With `--plan` it shows what the run
-would take, and trains and publishes nothing.
+side by side. Command: `python flows/train.py`; finished stages are cached. With `--plan` it shows the steps, memory and
+time that a run would need, and trains and publishes nothing.
 """
 
 import os
@@ -133,7 +133,7 @@ def _finetune(
     )
 
 
-def plan(  # noqa: PLR0913 the six groups
+def plan(  # noqa: PLR0913 the parameters of `train`
     *,
     corpus: CorpusParameters,
     tokens: TokenParameters,
@@ -141,12 +141,14 @@ def plan(  # noqa: PLR0913 the six groups
     training: TrainingParameters,
     sampling: SamplingParameters,
     release: ReleaseParameters,
+    finetune_on: str | None = None,
+    skip_unchanged: bool = False,
+    force: bool = False,
     as_json: bool = False,
-    **_: object,
 ) -> str:
-    """What a run with these parameters would take, as a table or as JSON; needs no Prefect server.
+    """Steps, memory and time of a run with these parameters, as a table or as JSON; needs no Prefect server.
 
-    It makes the stages before training, which a run then finds. `release` and what else `train` takes are ignored.
+    It makes the stages before training, which a run then finds. `release` and all after it have no effect.
     """
     made = make_corpus.fn(corpus)
     base = make_base_model(made, model, training.seed, as_task=False)
@@ -179,8 +181,8 @@ def summary(trained: Trained | Unchanged) -> str:
 
 def _flags(release: Release) -> str:
     """The flags with which other commands find this release, where they are not the defaults."""
-    default = ReleaseParameters()
-    fields = [("destination", release.destination, default.destination), ("name", release.name, default.name)]
+    defaults = ReleaseParameters()
+    fields = [("destination", release.destination, defaults.destination), ("name", release.name, defaults.name)]
     return "".join(f" {flag('release', name)} {shlex.quote(value)}" for name, value, usual in fields if value != usual)
 
 
