@@ -52,7 +52,7 @@ def sample(
     """Write samples with a release, a folder or a hub id.
 
     Args:
-        prompts: Prompts to continue; none: those of sampling.prompts.
+        prompts: Prompts to continue. Default: those of sampling.prompts.
         model: Which model writes the samples.
         sampling: How it writes them.
         release: Where to look for the newest release.

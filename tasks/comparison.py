@@ -5,7 +5,6 @@ gate. What it leaves: `data/comparison/<key>/comparison.json`, and in the UI a s
 and tables of metrics and samples. A refusal is a verdict, not a failure.
 """
 
-from functools import partial
 from pathlib import Path
 
 from prefect import task
@@ -58,7 +57,7 @@ def compare_models(
         read_prompts(contenders[1].samples),
         [(one["prompt"], one["seed"]) for one in read_samples(contenders[1].samples)],
         templates=load_templates(corpus),
-        train=partial(read_split, corpus, "train"),
+        train=lambda: read_split(corpus, "train"),
         floor=floor.nats_per_document if floor.kind == "exact" else None,
         guards=_guards(release),
         gate=release.gate,

@@ -22,14 +22,14 @@ from tasks.stage.stage import stage
 VERSION = 1
 
 
-def report_key(corpus: Corpus, tokens: TokenBlocks, asked: int) -> str:
+def report_key(corpus: Corpus, tokens: TokenBlocks, requested: int) -> str:
     """The key of a report: content and counts of corpus and tokens, and the number of requested documents."""
-    return digest("report", VERSION, corpus.model_dump(exclude={"key"}), tokens.model_dump(exclude={"key"}), asked)
+    return digest("report", VERSION, corpus.model_dump(exclude={"key"}), tokens.model_dump(exclude={"key"}), requested)
 
 
 @stage(Report, "make report", report_key)
-def make_report(folder: Path, corpus: Corpus, tokens: TokenBlocks, asked: int) -> Facts:
-    """Compute the figures; `asked` is how many documents were requested from the templates."""
+def make_report(folder: Path, corpus: Corpus, tokens: TokenBlocks, requested: int) -> Facts:
+    """Compute the figures; `requested` is the number of documents that the templates should give."""
     sources = read_sources(corpus)
     templates = sources.templates()
     held_out_pairs = tuple((number, pair[:2], pair[2:]) for number, pairs in enumerate(sources.pairs) for pair in pairs)
@@ -51,7 +51,7 @@ def make_report(folder: Path, corpus: Corpus, tokens: TokenBlocks, asked: int) -
         ),
         split=Split(kind=sources.split, held_out=held_out_pairs),
         tokens=None if preprocessed else _tokens(tokens),
-        asked=asked if templates else None,
+        asked=requested if templates else None,
         fingerprints={"corpus": corpus.sha256, "tokens": tokens.sha256},
         warnings=["the tokens come from a preprocessed file, not from this corpus"] if preprocessed else [],
     )

@@ -14,7 +14,7 @@ from tasks.stage.references import Corpus, HeldOut, ModelReference
 from tasks.stage.stage import stage
 
 VERSION = 1
-MOST_DOCUMENTS = 1000
+MAX_DOCUMENTS = 1000
 
 
 def heldout_key(model_sha256: str, corpus_sha256: str) -> str:
@@ -24,11 +24,11 @@ def heldout_key(model_sha256: str, corpus_sha256: str) -> str:
 
 @stage(HeldOut, "measure held-out losses", lambda model, corpus: heldout_key(model.sha256, corpus.sha256))
 def measure_heldout(folder: Path, model: ModelReference, corpus: Corpus) -> Facts:
-    """Measure the held-out documents, at most MOST_DOCUMENTS of them."""
+    """Measure the held-out documents, at most MAX_DOCUMENTS of them."""
     from tasks.modeling.document_losses import document_losses
     from tasks.modeling.happy import TunableGeneration
 
     generator = TunableGeneration(model.type, model.load_from, revision=model.revision)
-    losses = document_losses(generator, sample_heldout(corpus, MOST_DOCUMENTS))
+    losses = document_losses(generator, sample_heldout(corpus, MAX_DOCUMENTS))
     (folder / "heldout.json").write_text(json.dumps(losses._asdict()) + "\n", encoding="utf-8")
     return {"documents": len(losses.nats), "tokens": sum(losses.tokens), "nats": sum(losses.nats)}

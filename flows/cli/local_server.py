@@ -43,7 +43,7 @@ START_LIMIT_S = 180
 KEPT_LOGS = 5
 """Log files of ended servers to keep; older ones are removed at the next start."""
 _SERVE = "import gc, runpy; gc.set_threshold(100_000); runpy.run_module('uvicorn', run_name='__main__')"
-"""The server's program. It makes half a million long-lived objects: collecting less often saves 15 % of the start."""
+"""The server's program. It makes half a million long-lived objects: less garbage collection saves 15 % of the start."""
 _IMPORTED_MEANWHILE = (
     *("matplotlib.figure", "tasks.storage.client", "tasks.storage.publish"),
     *("tasks.modeling", "torch", "transformers", "tasks.modeling.attention", "tasks.modeling.generation"),
@@ -148,7 +148,7 @@ def _environment(url: str, ui: bool) -> dict[str, str]:
 
 
 def _ui_folder() -> dict[str, str]:
-    """The server copies the UI's files beside itself; where it may not write there, into its home."""
+    """Prefect's server copies the UI's files into its own package; if that is read-only, they go to its home."""
     if os.access(prefect.__ui_static_subpath__.parent, os.W_OK):
         return {}
     return {"PREFECT_UI_STATIC_DIRECTORY": str(get_current_settings().home / "ui")}

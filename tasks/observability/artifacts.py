@@ -14,7 +14,7 @@ SERVER_IS_AWAY = (httpx.HTTPError, PrefectException)
 
 
 def show(key: str, markdown: str, description: str) -> None:
-    """Make a Markdown artifact; where the server does not answer, that is logged and the run continues."""
+    """Make a Markdown artifact; if the server does not answer, that is logged and the run continues."""
     try:
         create("markdown", markdown, key, description)
     except SERVER_IS_AWAY as error:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_UPDATES = 2.0
 LAST_UPDATE_S = 5.0
-"""How long the end of the task waits for its last update."""
+"""How long the task waits at its end for the last update."""
 
 
 @contextmanager
 def transfer_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with bytes and speed, on a terminal only; yields a function that takes the bytes done and the bytes in all.
+    """A bar with bytes and speed, on a terminal only; yields a function that takes the bytes done and the total.
 
     Any thread may call that function, one call at a time.
     """
@@ -41,8 +41,8 @@ def transfer_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 class ProgressArtifact:
     """A progress bar on the page of the run in the Prefect UI.
 
-    Updates are sent by a thread of their own: they neither hold the task up nor end it, and an update that a server
-    does not get, because it is away or slow, is left out. Without a server at the start there is no artifact.
+    A thread of its own sends the updates, so they neither delay the task nor fail it. While the server is slow or
+    unavailable, updates are dropped; if it is unavailable at the start, there is no artifact.
     """
 
     def __init__(self, key: str, description: str) -> None:
@@ -51,7 +51,7 @@ class ProgressArtifact:
         self._id: UUID | None = None
         with contextlib.suppress(*SERVER_IS_AWAY):
             self._id = create("progress", 0.0, key, description).id
-        self._context = contextvars.copy_context()  # Prefect's: another thread does not know the API otherwise
+        self._context = contextvars.copy_context()  # Prefect's settings in it name the API; a new thread has none
         self._updated = 0.0
         self._sending: threading.Thread | None = None
 
@@ -63,7 +63,7 @@ class ProgressArtifact:
         if last:
             self._wait()
         if self._sending is not None and self._sending.is_alive():
-            return  # the server is slow: the next update will show more
+            return  # the server is slow; a later update shows the progress
         self._updated = now
         progress = 100.0 * done / total if total else 100.0
         run = self._context.copy().run

@@ -73,12 +73,12 @@ def read_split(corpus: Corpus, split: Literal["train", "eval"]) -> Iterator[str]
     return read_jsonl_documents(corpus.folder / f"{split}.jsonl")
 
 
-def sample_heldout(corpus: Corpus, most: int) -> list[str]:
-    """At most `most` held-out documents, evenly spaced, so that a sorted corpus gives a fair sample."""
+def sample_heldout(corpus: Corpus, limit: int) -> list[str]:
+    """At most `limit` held-out documents, evenly spaced, so that a sorted corpus gives a fair sample."""
     documents = list(read_split(corpus, "eval"))
-    if len(documents) <= most:
+    if len(documents) <= limit:
         return documents
-    return [documents[number * len(documents) // most] for number in range(most)]
+    return [documents[number * len(documents) // limit] for number in range(limit)]
 
 
 def read_report(report: Report) -> CorpusReport:
@@ -96,7 +96,7 @@ def load_blocks(tokens: TokenBlocks, split: Literal["train", "eval"]) -> BlockAr
 
 
 def read_history(weights: Weights) -> list[dict[str, Any]]:
-    """The entries of the training history, in order: `step` and `eval_loss`, or `loss` and its companions."""
+    """The entries of the training history, in order: `step` with `eval_loss`, or with `loss` and its speed."""
     return _read_entries(weights.folder / "history.json")
 
 

@@ -45,7 +45,7 @@ class Reference(BaseModel):
 
     @classmethod
     def make(cls, key: str, fill: Callable[[Path], Facts]) -> Self:
-        """The reference of `key`: found, or made by `fill` (which writes into a folder and returns the counts)."""
+        """Find the folder of `key`, or make it with `fill`, which writes into a folder and returns the counts."""
         return cls.find(key) or cls._of(key, make_folder(cls.folder_of(key), fill, timed=True))
 
     @classmethod
@@ -249,7 +249,7 @@ class Package(Reference):
     stage = "release"
 
     def describe(self) -> str:
-        """What the folder has; there is nothing to count."""
+        """The content of the folder."""
         return "model, tokenizer, samples, history, parameters and model card"
 
 

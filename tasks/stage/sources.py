@@ -20,7 +20,7 @@ def find_source(given: str) -> Path:
     """The path of a source on this machine; an object (`s3://bucket/folder/file.txt`) is fetched.
 
     Raises:
-        InputError: there is no such object, the store refuses, or the disk is full. A path is not checked.
+        InputError: the object does not exist, the store refuses access, or the disk is full. A path is not checked.
         UnavailableError: the store does not answer.
     """
     if not given.startswith("s3://"):

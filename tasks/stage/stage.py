@@ -61,10 +61,10 @@ def stage(
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             with _call(around, bound.arguments):
-                at = _call(key, bound.arguments)
-                found = kind.find(at)
-                made = found or kind.make(at, lambda folder: fill(folder, *args, **kwargs))
-            if first_in_run((kind.stage, at)):
+                folder_key = _call(key, bound.arguments)
+                found = kind.find(folder_key)
+                made = found or kind.make(folder_key, lambda folder: fill(folder, *args, **kwargs))
+            if first_in_run((kind.stage, folder_key)):
                 took = "" if found else f" [{duration(read_timing(made.folder))}]"
                 print(made.log_line(model_name(bound.arguments), cached=found is not None) + took)
             log_more(made)
