@@ -1,4 +1,4 @@
-"""Every test has a home, a data folder and an environment of its own; a Prefect server is started only if asked for."""
+"""Every test has a home, a data folder and an environment of its own; a Prefect server only if it is used."""
 
 import os
 import signal
@@ -15,21 +15,25 @@ from tasks.settings import settings
 if TYPE_CHECKING:
     from tasks.storage.embedded_server import Endpoint
 
-_TOGETHER = {"tests/flows/": "prefect", "tests/stage/test_caching.py": "prefect", "tests/deployments/": "installation"}
+_SHARED_SERVER = {
+    "tests/flows/": "prefect",
+    "tests/stage/test_caching.py": "prefect",
+    "tests/deployments/": "installation",
+}
 """Tests that share a server, and its name: one process runs them all."""
-_FOREIGN = ("AWS_", "HF_", "HUGGING", "PREFECT_", "SPINNERET_")
+_REMOVED = ("AWS_", "HF_", "HUGGING", "PREFECT_", "SPINNERET_")
 
 _PREFECT_HOME = TemporaryDirectory(prefix="spinneret-tests-")
 
 
 def pytest_configure() -> None:
-    """Before Prefect is imported, which reads the person's settings then, and before anything is started.
+    """Isolate the session before Prefect is imported, since it reads its settings then.
 
-    What a shell or CI runs in the background is deaf to Ctrl-C; the tests, and what they start, are not.
+    A command that a shell or CI runs in the background ignores SIGINT; the tests and their commands must not.
     """
     _isolate(pytest.MonkeyPatch())
     os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
-    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # no test starts a server unseen
+    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # no test starts a server by accident
     set_thread_defaults()
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -42,14 +46,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class SharedServers(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            return next((server for start, server in _TOGETHER.items() if file.startswith(start)), file)
+            return next((server for start, server in _SHARED_SERVER.items() if file.startswith(start)), file)
 
     return SharedServers(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Servers that serve the whole session do not see the home of the person who runs the tests either."""
+    """Servers of the whole session have a home and an environment of their own as well."""
     with pytest.MonkeyPatch.context() as patch:
         _isolate(patch)
         patch.setenv("HOME", str(tmp_path_factory.mktemp("session-home")))
@@ -59,10 +63,10 @@ def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_place(
+def isolated(
     session_home: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Nothing of the person who runs the tests is read or written."""
+    """The test has a home, a data folder and an environment of its own."""
     _isolate(monkeypatch)
     home = tmp_path_factory.mktemp("home")  # beside tmp_path, which tests may list
     monkeypatch.setenv("HOME", str(home))
@@ -81,8 +85,8 @@ def remote_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def remote(own_place: None, remote_folder: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Endpoint]":
-    """A real S3 server on loopback, reached as one of another machine is: by boto3's environment."""
+def remote(isolated: None, remote_folder: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Endpoint]":
+    """A real S3 server on loopback, configured by boto3's environment variables as a remote one is."""
     from tasks.storage.embedded_server import embedded_store
 
     with embedded_store(remote_folder) as endpoint:
@@ -126,5 +130,5 @@ def signals() -> Iterator[None]:
 
 
 def _isolate(patch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+    for name in [name for name in os.environ if name.startswith(_REMOVED)]:
         patch.delenv(name)

@@ -1,4 +1,4 @@
-"""Small checkpoints, and what is left of them on the disk."""
+"""Small checkpoints, and the steps that are on the disk."""
 
 from pathlib import Path
 from typing import Any

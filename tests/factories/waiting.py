@@ -1,4 +1,4 @@
-"""Circumstances that tests wait for or make: something comes to hold, or the disk is full."""
+"""Wait for a condition, limit the size of files, and see whether a process runs."""
 
 import resource
 import subprocess
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def wait_until(what: Callable[[], object], limit_s: float = 10) -> bool:
-    """Whether it came to hold within the limit."""
+    """Whether the condition became true within the limit."""
     deadline = time.monotonic() + limit_s
     while not what():
         if time.monotonic() > deadline:

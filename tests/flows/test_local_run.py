@@ -1,4 +1,4 @@
-"""Commands as a person runs them, without a server: what they leave, also when they are ended from outside."""
+"""Commands as a person runs them, without a server: what they leave, also after a signal."""
 
 import importlib.util
 import os
@@ -22,7 +22,7 @@ from tests.factories.train_runs import TEMPLATE, TINY
 from tests.factories.waiting import wait_until
 
 WHOLE = f"*/step-{'[0-9]' * 10}/manifest.json"
-"""The manifests of the checkpoints that are in place, for glob."""
+"""Glob pattern of the manifests of whole checkpoints."""
 ENDS_AT_ONCE_S = 5.0
 """On a busy machine; otherwise it takes less than 3."""
 ENDLESS = ["--training.max-steps", "1000000"]
@@ -43,12 +43,12 @@ class Command:
             )  # fmt: skip
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.out.read_text(errors="replace")
 
     def wait_for(self, wanted: str, limit_s: float = 120) -> None:
-        assert wait_until(lambda: wanted in self.said or self.process.poll() is not None, limit_s), self.said
-        assert wanted in self.said, self.said
+        assert wait_until(lambda: wanted in self.output or self.process.poll() is not None, limit_s), self.output
+        assert wanted in self.output, self.output
 
     def running(self) -> list[str]:
         """The command lines of this command and of all that it started and that still runs."""
@@ -69,7 +69,7 @@ def command_line(folder: Path, mark: str) -> str:
 
 
 def recorded_states() -> dict[str, list[str]]:
-    """How Prefect's database has each flow's runs: flow → types of their states."""
+    """The state types of each flow's runs in Prefect's database."""
     path = Path(os.environ["HOME"]) / ".prefect" / "prefect.db"
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
         rows = database.execute("SELECT flow.name, state_type FROM flow_run JOIN flow ON flow.id = flow_run.flow_id")
@@ -80,11 +80,11 @@ def recorded_states() -> dict[str, list[str]]:
 
 
 def check_ui(command: Command) -> None:
-    """The page that the command names is there, for a browser, and its API holds the run."""
+    """A browser can open the page whose URL the command prints, and its API has the run."""
     found = re.search(
-        r"^watch it at (http://127\.0\.0\.1:\d+)(/v2/runs/flow-run/(\S+)), as long as", command.said, re.M
+        r"^watch it at (http://127\.0\.0\.1:\d+)(/v2/runs/flow-run/(\S+)), as long as", command.output, re.M
     )
-    assert found, command.said
+    assert found, command.output
     site, page, run = found.groups()
     browser = {"Accept": "text/html"}
     with httpx.Client(base_url=site, trust_env=False, follow_redirects=True) as client:
@@ -93,14 +93,14 @@ def check_ui(command: Command) -> None:
         [script] = re.findall(r'<script type="module"[^>]* src="([^"]+)"', shown.text)
         assert client.get(script).headers["content-type"].startswith("text/javascript")
         assert client.get("/", headers=browser).status_code == 200
-        told = client.get("/ui-settings").json()
-        assert (told["api_url"], told["default_ui"]) == (f"{site}/api", "v2")
-        assert client.get(f"{told['api_url']}/flow_runs/{run}").json()["state_name"] == "Running"
+        ui = client.get("/ui-settings").json()
+        assert (ui["api_url"], ui["default_ui"]) == (f"{site}/api", "v2")
+        assert client.get(f"{ui['api_url']}/flow_runs/{run}").json()["state_name"] == "Running"
 
 
 def check_no_ui(command: Command) -> None:
-    """The server of a command answers, and serves no page."""
-    assert "watch it" not in command.said
+    """The server of a command answers and serves no UI."""
+    assert "watch it" not in command.output
     port = next(found[1] for line in command.running() if (found := re.search(r"uvicorn.* --port (\d+)", line)))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         assert client.get("/api/health").status_code == 200
@@ -109,7 +109,7 @@ def check_no_ui(command: Command) -> None:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
-    """Start commands; whatever they leave behind is ended."""
+    """Start commands; they are killed at the end of the test."""
     started: list[Command] = []
 
     def begin(script: str, *words: object) -> Command:
@@ -127,14 +127,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are f
 
 
 @pytest.mark.slow
-def test_a_run_ends_well_leaves_no_process_and_the_same_run_again_is_quick(
+def test_a_run_leaves_no_process_and_the_same_run_again_is_cached(
     start: Callable[..., Command], tmp_path: Path
 ) -> None:
     first = start("train", *TINY, "--training.max-steps", "3")
-    assert first.process.wait(200) == 0, first.said
+    assert first.process.wait(200) == 0, first.output
     assert first.running() == []
-    assert "Traceback" not in first.said
-    assert "release        " in first.said
+    assert "Traceback" not in first.output
+    assert "release        " in first.output
     assert recorded_states() == {
         "train": ["COMPLETED"],
         "prepare": ["COMPLETED"],
@@ -142,17 +142,17 @@ def test_a_run_ends_well_leaves_no_process_and_the_same_run_again_is_quick(
         "evaluate": ["COMPLETED"],
     }
     second = start("train", *TINY, "--training.max-steps", "3")
-    assert second.process.wait(200) == 0, second.said
+    assert second.process.wait(200) == 0, second.output
     assert second.running() == []
-    assert second.said.count(": cached, ") == 10, "each stage, samples and held-out losses of two models"
-    assert "cached, nothing uploaded" in second.said
+    assert second.output.count(": cached, ") == 10, "each stage, samples and held-out losses of two models"
+    assert "cached, nothing uploaded" in second.output
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "terminated"]
 )
-def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ended(
+def test_a_run_that_is_stopped_during_training_ends_soon_and_is_recorded_as_ended(
     number: signal.Signals, code: int, start: Callable[..., Command]
 ) -> None:
     command = start("train", *TINY, *ENDLESS)
@@ -160,7 +160,7 @@ def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ende
     check_ui(command)
     began = time.monotonic()
     command.process.send_signal(number)
-    assert command.process.wait(60) == code, command.said
+    assert command.process.wait(60) == code, command.output
     assert time.monotonic() - began < 10
     assert wait_until(lambda: not command.running(), 2), command.running()
     assert list((settings().data / "weights").iterdir()) == []
@@ -169,14 +169,14 @@ def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ende
     again.wait_for(f"training: resumes from the checkpoint of step {int(saved.name.removeprefix('step-')):,}")
     check_no_ui(again)
     again.process.send_signal(number)
-    assert again.process.wait(60) == code, again.said
+    assert again.process.wait(60) == code, again.output
     states = recorded_states()
     assert states.pop("prepare") == ["COMPLETED", "COMPLETED"]
     assert set(states) == {"train", "finetune"}
     assert not {"RUNNING", "PENDING"} & {state for ended in states.values() for state in ended}, states
-    assert "Traceback" not in command.said
-    assert command.said.count("the same command resumes after the last finished stage\n") == 1
-    assert "Crash detected" not in command.said
+    assert "Traceback" not in command.output
+    assert command.output.count("the same command resumes after the last finished stage\n") == 1
+    assert "Crash detected" not in command.output
 
 
 @pytest.mark.slow
@@ -184,35 +184,35 @@ def test_a_run_that_is_stopped_in_mid_training_ends_soon_and_is_recorded_as_ende
 def test_ctrl_c_before_the_training_ends_at_once(moment: str, start: Callable[..., Command]) -> None:
     command = start("train", *TINY, *ENDLESS)
     logs = settings().data / "logs"
-    reached = (lambda: list(logs.glob("*"))) if moment.startswith("logs") else (lambda: moment in command.said)
-    assert wait_until(lambda: bool(reached()), 120), command.said
+    reached = (lambda: list(logs.glob("*"))) if moment.startswith("logs") else (lambda: moment in command.output)
+    assert wait_until(lambda: bool(reached()), 120), command.output
     began = time.monotonic()
     command.process.send_signal(signal.SIGINT)
-    assert command.process.wait(60) == 130, command.said
+    assert command.process.wait(60) == 130, command.output
     assert time.monotonic() - began < ENDS_AT_ONCE_S
     assert command.running() == []
-    assert command.said.count("interrupted: ") == 1
-    assert "Traceback" not in command.said
+    assert command.output.count("interrupted: ") == 1
+    assert "Traceback" not in command.output
     if moment == "watch it at":
         assert not {"RUNNING", "PENDING"} & {state for ended in recorded_states().values() for state in ended}
 
 
 @pytest.mark.slow
-def test_kill_9_leaves_no_process_and_the_next_run_goes_on_from_the_last_checkpoint(
+def test_kill_9_leaves_no_process_and_the_next_run_resumes_from_the_last_checkpoint(
     start: Callable[..., Command],
 ) -> None:
     many = ["--training.max-steps", "150", "--training.save-steps", "1"]
     command = start("train", *TINY, *many)
     checkpoints = settings().data / "checkpoints"
-    assert wait_until(lambda: len(list(checkpoints.glob(WHOLE))) == 2, 120), command.said
+    assert wait_until(lambda: len(list(checkpoints.glob(WHOLE))) == 2, 120), command.output
     command.process.kill()
     command.process.wait()
     assert wait_until(lambda: not command.running(), 8), command.running()
     last = max(int(path.parent.name.removeprefix("step-")) for path in checkpoints.glob(WHOLE))
     again = start("train", *TINY, *many)
-    assert again.process.wait(250) == 0, again.said
-    assert f"training: resumes from the checkpoint of step {last:,}\n" in again.said
-    assert again.said.count(": cached, ") == 5, "corpus, base model, tokens, report, and samples before"
+    assert again.process.wait(250) == 0, again.output
+    assert f"training: resumes from the checkpoint of step {last:,}\n" in again.output
+    assert again.output.count(": cached, ") == 5, "corpus, base model, tokens, report, and samples before"
     assert not checkpoints.exists() or list(checkpoints.iterdir()) == []
 
 
@@ -223,24 +223,24 @@ def test_bad_input_in_the_middle_of_a_run_is_one_error_and_exit_code_2(start: Ca
     sentence = (
         "--tokens.block-size 4,096 is more than the 512 positions of the model; use 512 or less, or leave it out."
     )
-    assert command.said.endswith(f"\nerror: {sentence}\n")
-    assert command.said.count(sentence) == 1, "in the whole log"
-    assert "Traceback" not in command.said
+    assert command.output.endswith(f"\nerror: {sentence}\n")
+    assert command.output.count(sentence) == 1, "in the whole log"
+    assert "Traceback" not in command.output
     assert command.running() == []
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_on_one_data_folder_both_end_well(tmp_path: Path) -> None:
+def test_two_runs_at_once_on_one_data_folder_both_complete(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     both = [Command(tmp_path / name, "prepare", "--corpus.template", TEMPLATE) for name in ("one", "other")]
-    assert [command.process.wait(200) for command in both] == [0, 0], [command.said for command in both]
+    assert [command.process.wait(200) for command in both] == [0, 0], [command.output for command in both]
     assert [command.running() for command in both] == [[], []]
     assert recorded_states() == {"prepare": ["COMPLETED", "COMPLETED"]}
 
 
 @pytest.mark.parametrize("script", ["train", "prepare"])
-def test_a_server_that_does_not_answer_is_told_at_once(script: str) -> None:
+def test_a_server_that_does_not_answer_is_reported_at_once(script: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
@@ -263,23 +263,23 @@ def test_a_configured_server_is_used_and_none_is_started(server: str) -> None:
     assert not (settings().data / "logs").exists()
 
 
-def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     ended = run_script("prepare", SPINNERET_DATA=str(tmp_path / "file" / "data"))
     assert "set SPINNERET_DATA to a folder that can." in ended.sentence
 
 
-def test_a_template_that_does_not_parse_is_told_before_any_server_is_started() -> None:
+def test_a_template_that_does_not_parse_is_reported_before_any_server_is_started() -> None:
     assert "corpus.template:1:1" in run_script("prepare", "--corpus.template", "{a").sentence
     assert not settings().data.exists()
 
 
 @pytest.mark.parametrize("module", local_server._IMPORTED_MEANWHILE)
-def test_what_is_imported_while_the_server_starts_is_there(module: str) -> None:
+def test_every_module_that_is_imported_while_the_server_starts_exists(module: str) -> None:
     assert importlib.util.find_spec(module) is not None
 
 
-def test_logs_of_servers_are_cleared_but_for_the_newest_and_those_in_use(tmp_path: Path) -> None:
+def test_server_logs_are_removed_except_the_newest_and_those_in_use(tmp_path: Path) -> None:
     dead = [tmp_path / f"prefect-server-{99_999_900 + number}.log" for number in range(8)]
     kept = [tmp_path / f"prefect-server-{os.getpid()}.log", tmp_path / "other.log"]
     for age, path in enumerate([*dead, *kept]):

@@ -24,7 +24,7 @@ FEW_ROWS = "WARNING: tokens: the corpus packs into only 5 rows of 32 tokens to t
 
 
 @dataclass(frozen=True)
-class Place:
+class Folders:
     """Where runs leave their data and their release."""
 
     folder: Path
@@ -46,20 +46,20 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    folder = tmp_path_factory.mktemp("told")
+def folders(session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    folder = tmp_path_factory.mktemp("logs")
     (folder / "home").mkdir()
-    return Place(folder)
+    return Folders(folder)
 
 
 @pytest.fixture(scope="module")
-def fresh(place: Place) -> Ended:
-    return place.train()
+def fresh(folders: Folders) -> Ended:
+    return folders.train()
 
 
 @pytest.fixture(scope="module")
-def cached(place: Place, fresh: Ended) -> Ended:
-    return place.train()
+def cached(folders: Folders, fresh: Ended) -> Ended:
+    return folders.train()
 
 
 def timed(ended: Ended) -> list[str]:
@@ -68,11 +68,11 @@ def timed(ended: Ended) -> list[str]:
 
 
 def nouns(lines: list[str]) -> list[str]:
-    """What the lines are about, as their first words say, each as long as it goes on."""
+    """The first words of the lines, without repetitions."""
     return [noun for noun, _ in groupby(line.removeprefix("WARNING: ").partition(":")[0] for line in lines)]
 
 
-def test_the_log_tells_one_stage_after_the_other_and_nothing_twice(fresh: Ended) -> None:
+def test_the_log_has_one_stage_after_the_other_and_no_line_twice(fresh: Ended) -> None:
     assert fresh.code == 0, fresh.err
     lines = timed(fresh)
     assert nouns(lines) == STORY
@@ -88,20 +88,20 @@ def test_each_stage_has_its_counts_and_the_time_that_it_took(fresh: Ended) -> No
     assert re.fullmatch(r"base model: scratch-tiny, 922,880 random weights, .*" + took, lines[2])
 
 
-def test_all_else_in_the_log_is_the_corpus_report_and_where_to_watch(fresh: Ended, place: Place) -> None:
+def test_the_only_other_lines_are_the_corpus_report_and_the_url_of_the_run(fresh: Ended, folders: Folders) -> None:
     first, *others = [line for line in fresh.err.splitlines() if not re.match(TIME, line)]
     assert re.fullmatch(
         r"watch it at http://127\.0\.0\.1:\d+/v2/runs/flow-run/[-\da-f]+, as long as the run lasts", first
     )
-    assert others == place.report(), "no line of a library, and none of Prefect"
+    assert others == folders.report(), "no line of a library, and none of Prefect"
 
 
-def test_a_warning_is_one(fresh: Ended) -> None:
+def test_a_warning_is_logged_once_as_a_warning(fresh: Ended) -> None:
     assert [line for line in timed(fresh) if "WARNING" in line] == [line for line in timed(fresh) if FEW_ROWS in line]
     assert fresh.err.count(FEW_ROWS) == 1
 
 
-def test_what_is_cached_is_told_as_cached_once(cached: Ended) -> None:
+def test_a_cached_stage_is_logged_once_as_cached(cached: Ended) -> None:
     lines = timed(cached)
     assert nouns(lines) == [noun for noun in STORY if noun != "training"]
     stages = [line for line in lines if ": cached, " in line]
@@ -110,19 +110,19 @@ def test_what_is_cached_is_told_as_cached_once(cached: Ended) -> None:
     assert " ms]" not in cached.err
 
 
-def test_quiet_says_only_the_end_of_the_run_and_warnings(cached: Ended, place: Place, tmp_path: Path) -> None:
-    quiet = place.train("--quiet")
+def test_quiet_shows_only_the_end_of_the_run_and_warnings(cached: Ended, folders: Folders, tmp_path: Path) -> None:
+    quiet = folders.train("--quiet")
     assert (quiet.code, quiet.err) == (0, "")
     assert quiet.out == cached.out
     assert "\nrelease        " in quiet.out
     (tmp_path / "home").mkdir()
-    warned = Place(tmp_path).run("prepare", "--quiet")
+    warned = Folders(tmp_path).run("prepare", "--quiet")
     assert (warned.code, warned.out) == (0, "")
     assert re.fullmatch(TIME + re.escape(FEW_ROWS) + ".*\n", warned.err)
 
 
-def test_verbose_says_all_with_the_traceback_of_an_error(fresh: Ended, place: Place) -> None:
-    verbose = place.run("prepare", "--verbose", "--tokens.block-size", 4096)
+def test_verbose_shows_everything_with_the_traceback_of_an_error(fresh: Ended, folders: Folders) -> None:
+    verbose = folders.run("prepare", "--verbose", "--tokens.block-size", 4096)
     assert verbose.code == 2
     assert "Beginning flow run" in verbose.err
     assert "Finished in state Cached" in verbose.err

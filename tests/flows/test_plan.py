@@ -1,4 +1,4 @@
-"""`python flows/train.py --plan`: says what a run would take, and leaves nothing but the stages before training."""
+"""`python flows/train.py --plan`: shows what a run would need, and leaves only the stages before training."""
 
 import inspect
 import json
@@ -29,12 +29,12 @@ TEMPLATE = "{a|b|c} {d|e} {f|g|h} {x|y}"
 
 
 def planned(**training: Any) -> dict[str, Any]:
-    told = plan(
+    shown = plan(
         corpus=CorpusParameters(template=TEMPLATE), tokens=TokenParameters(), model=ModelParameters(),
         training=TrainingParameters(**training), sampling=SamplingParameters(prompts=("a d",)),
         release=ReleaseParameters(), as_json=True,
     )  # fmt: skip
-    read: dict[str, Any] = json.loads(told)
+    read: dict[str, Any] = json.loads(shown)
     return read
 
 
@@ -46,43 +46,43 @@ def test_the_plan_of_a_run_leaves_the_stages_before_training_and_nothing_else(tm
         timeout_s=280,
     )  # fmt: skip
     assert ended.code == 0, ended.err
-    told = json.loads(ended.out)
-    assert told["corpus"]["documents"] == 36
-    assert told["steps"]["batch_size"] == 2
-    assert told["time"]["estimate"] > told["time"]["step"] > 0
-    assert told["memory"]["fits"]
+    shown = json.loads(ended.out)
+    assert shown["corpus"]["documents"] == 36
+    assert shown["steps"]["batch_size"] == 2
+    assert shown["time"]["estimate"] > shown["time"]["step"] > 0
+    assert shown["memory"]["fits"]
     assert {path.name for path in settings().data.iterdir()} == {"corpus", "base", "tokens", "report"}
     assert not (tmp_path / "store").exists()
     assert "Prefect server" not in ended.err
 
 
-def test_memory_that_is_too_small_is_said_with_what_to_change_and_nothing_is_timed(
+def test_memory_that_is_too_small_is_reported_with_what_to_change_and_nothing_is_timed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tasks.modeling import footprint
 
     small = footprint.DeviceMemory("CPU (1 cores)", "cpu", 2**20, 2**20)
     monkeypatch.setattr(footprint, "device_memory", lambda: small)
-    told = planned(batch_size=4)
-    assert told["time"] is None
-    assert told["no_time"] == "the memory is too small"
-    assert "--training.batch-size 2 --training.gradient-accumulation-steps 2" in told["warnings"][0]
-    assert "checkpoint is kept" not in told["warnings"][0], "that is true in a training only"
+    shown = planned(batch_size=4)
+    assert shown["time"] is None
+    assert shown["no_time"] == "the memory is too small"
+    assert "--training.batch-size 2 --training.gradient-accumulation-steps 2" in shown["warnings"][0]
+    assert "checkpoint is kept" not in shown["warnings"][0], "that is true in a training only"
 
 
-def test_several_processes_and_adapters_are_counted_and_not_timed() -> None:
-    told = planned(max_steps=7, num_processes=2, lora_rank=2)
-    assert told["steps"]["total"] == 7
-    assert told["steps"]["processes"] == 2
-    assert told["size"]["trained"] < told["size"]["parameters"]
-    assert told["no_time"] == "it is measured with one process only"
-    assert any("lora-rank" in warning for warning in told["warnings"])
+def test_several_processes_and_adapters_are_counted_but_not_timed() -> None:
+    shown = planned(max_steps=7, num_processes=2, lora_rank=2)
+    assert shown["steps"]["total"] == 7
+    assert shown["steps"]["processes"] == 2
+    assert shown["size"]["trained"] < shown["size"]["parameters"]
+    assert shown["no_time"] == "it is measured with one process only"
+    assert any("lora-rank" in warning for warning in shown["warnings"])
 
 
 def test_plan_and_json_are_switches_of_train_only() -> None:
-    told = parse_arguments(train.fn, ["--plan", "--json", "--training.batch-size", "2"], script="train")
-    assert told.switches == {"plan", "json"}
-    assert set(told.parameters) == set(inspect.signature(train.fn).parameters)
+    arguments = parse_arguments(train.fn, ["--plan", "--json", "--training.batch-size", "2"], script="train")
+    assert arguments.switches == {"plan", "json"}
+    assert set(arguments.parameters) == set(inspect.signature(train.fn).parameters)
     assert parse_arguments(train.fn, [], script="train").switches == frozenset()
     with pytest.raises(InputError, match="Unknown option: --plan"):
         parse_arguments(prepare.fn, ["--plan"], script="prepare")
@@ -96,12 +96,12 @@ def test_plan_and_json_are_switches_of_train_only() -> None:
         (["--plan", "--corpus.template", "{a"], "corpus.template:1:1"),
     ],
 )
-def test_bad_input_of_a_plan_is_told_in_one_sentence(
+def test_bad_input_of_a_plan_is_reported_in_one_sentence(
     words: list[str], wanted: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["flows/train.py", *words])
     with pytest.raises(SystemExit) as ended:
-        run(train, check=lambda given: check_sources(given["corpus"]), plan=plan)
+        run(train, check=lambda parameters: check_sources(parameters["corpus"]), plan=plan)
     ended_as = Ended(2 if ended.value.code == 2 else 1, *capsys.readouterr())
     assert wanted in ended_as.sentence
     assert ended_as.out == ""

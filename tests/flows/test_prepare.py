@@ -1,4 +1,4 @@
-"""Own text, templates and preprocessed data through the real flows, and what a person is told when that cannot work."""
+"""Text files, templates and preprocessed data through the real flows, and the errors of bad input."""
 
 import json
 import re
@@ -70,7 +70,7 @@ def documents_of(source: Path) -> tuple[set[str], int]:
 
 
 @pytest.mark.parametrize("write", [as_txt, as_csv, as_jsonl, as_parquet])
-def test_own_text_is_a_corpus(write: Callable[[Path], Path], server: str, tmp_path: Path) -> None:
+def test_a_text_file_is_a_corpus(write: Callable[[Path], Path], server: str, tmp_path: Path) -> None:
     wanted = {text.replace("\n", " ") if write is as_txt else text for text in TEXTS}
     assert documents_of(write(tmp_path / "mine")) == (wanted, 0)
 
@@ -81,7 +81,7 @@ def test_a_template_in_a_markdown_fence_is_a_corpus(server: str, tmp_path: Path)
     assert "c e h y" in documents
 
 
-def test_templates_and_own_text_go_together_and_leave_no_template(server: str, tmp_path: Path) -> None:
+def test_templates_and_text_files_can_be_mixed_and_then_there_is_no_template(server: str, tmp_path: Path) -> None:
     sources = (str(as_markdown(tmp_path / "one")), str(as_jsonl(tmp_path / "two")))
     made = make_corpus(CorpusParameters(source=sources))
     assert made.derivations is None
@@ -90,7 +90,9 @@ def test_templates_and_own_text_go_together_and_leave_no_template(server: str, t
     assert load_templates(made) == []
 
 
-def test_a_source_is_looked_for_here_and_then_in_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_is_found_in_the_current_folder_or_else_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     check_sources(CorpusParameters())
     (tmp_path / "data" / "templates").mkdir(parents=True)
@@ -99,13 +101,13 @@ def test_a_source_is_looked_for_here_and_then_in_the_project(tmp_path: Path, mon
         check_sources(CorpusParameters())
 
 
-def prepare_with(run: Run, **told: Group) -> Any:
+def prepare_with(run: Run, **groups: Group) -> Any:
     """The state of `prepare` on the data of a run."""
-    return prepare(corpus=run.parameters["corpus"], **told, return_state=True)
+    return prepare(corpus=run.parameters["corpus"], **groups, return_state=True)
 
 
 @pytest.mark.slow
-def test_preprocessed_data_are_saved_also_when_the_tokens_are_cached_and_train_the_same_blocks(again: Run) -> None:
+def test_preprocessed_data_is_saved_even_if_the_tokens_are_cached_and_gives_the_same_blocks(again: Run) -> None:
     path = again.folder / "preprocessed-data.json"
     saving = TrainingParameters(save_preprocessed_data=True, save_preprocessed_data_path=str(path), max_steps=3)
     saved = prepare_with(again, training=saving)
@@ -123,7 +125,7 @@ def test_preprocessed_data_are_saved_also_when_the_tokens_are_cached_and_train_t
     assert finetune(tokens=loaded.tokens, base=loaded.base, training=loading).steps == 3
 
 
-def test_an_edited_preprocessed_file_is_what_is_trained_on(again: Run) -> None:
+def test_an_edited_preprocessed_file_gives_its_own_blocks(again: Run) -> None:
     path = again.folder / "mine.json"
     row = {"attention_mask": [1] * 8, "input_ids": [1, 2, 3, 4, 5, 6, 7, 0], "labels": [1, 2, 3, 4, 5, 6, 7, 0]}
     path.write_text(json.dumps({"train": [row, row], "eval": [row]}))
@@ -140,8 +142,8 @@ def test_tokens_can_be_read_by_a_person(first: Run) -> None:
     assert "".join(token for token, _ in preview[0]["tokens"]).replace("Ġ", " ") == preview[0]["text"]
 
 
-def everything_in(place: Path) -> set[str]:
-    return {str(path) for path in place.rglob("*")}
+def everything_in(folder: Path) -> set[str]:
+    return {str(path) for path in folder.rglob("*")}
 
 
 BAD: list[tuple[dict[str, Group], str]] = [
@@ -175,7 +177,7 @@ def test_bad_input_fails_the_run_with_one_sentence_and_leaves_nothing_half_writt
     assert isinstance(error, InputError)
     assert re.search(wanted, str(error))
     messages = [record.getMessage() for record in caplog.records]
-    assert messages.count(str(error)) == 1, "besides the names of states, the sentence is told once"
+    assert messages.count(str(error)) == 1, "besides the names of states, the sentence is logged once"
     assert all(record.exc_info is None for record in caplog.records)
     assert "Traceback" not in caplog.text
     left = everything_in(settings().data) - kept

@@ -1,4 +1,4 @@
-"""Claims about the verbs of a release: as commands, which start no server, and as flows."""
+"""The verbs of `release`: as commands, which start no server, and as flows."""
 
 import json
 import subprocess
@@ -116,11 +116,11 @@ def test_promote_and_rollback_move_an_alias(published: list[str], command: Calla
     back = command("rollback", "--alias", "champion")
     assert f"names {older[:12]} now, before it named {newer[:12]} (move 3)" in back.out
     assert f"has named no version before {older[:12]}" in command("rollback").sentence
-    place = f"store/spinneret@{newer}"
-    assert "names" in command("promote", place, "--alias", "best", at="").out
+    version = f"store/spinneret@{newer}"
+    assert "names" in command("promote", version, "--alias", "best", at="").out
 
 
-def test_fetch_brings_a_release_once_and_never_over_something_else(
+def test_fetch_downloads_a_release_once_and_never_over_other_files(
     published: list[str], command: Callable[..., Ended], tmp_path: Path
 ) -> None:
     first = command("fetch", "spinneret@latest", "here")
@@ -133,7 +133,7 @@ def test_fetch_brings_a_release_once_and_never_over_something_else(
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
 
 
-def test_verify_ends_with_2_where_a_byte_is_wrong(
+def test_verify_exits_with_2_if_a_byte_is_wrong(
     published: list[str], command: Callable[..., Ended], tmp_path: Path
 ) -> None:
     assert "is whole: 2 files" in command("verify", "spinneret@latest").out
@@ -143,12 +143,14 @@ def test_verify_ends_with_2_where_a_byte_is_wrong(
     assert command("verify", published[0]).code == 0
 
 
-def test_prune_is_a_dry_run_unless_told(published: list[str], command: Callable[..., Ended]) -> None:
+def test_prune_is_a_dry_run_by_default(published: list[str], command: Callable[..., Ended]) -> None:
     assert "would delete 0 versions of spinneret and keep 2" in command("prune", "--keep", "1").out
     assert "deleted 0 versions of spinneret; 2 kept" in command("prune", "--keep", "1", "--no-dry-run").out
 
 
-def test_a_mistake_gets_one_sentence(published: list[str], command: Callable[..., Ended], tmp_path: Path) -> None:
+def test_a_mistake_is_reported_in_one_sentence(
+    published: list[str], command: Callable[..., Ended], tmp_path: Path
+) -> None:
     for words, sentence in (
         (["promot", "x"], "'promot' is not a verb of release; did you mean promote?"),
         (["promote"], "requires an argument"),
@@ -169,14 +171,14 @@ def test_a_mistake_gets_one_sentence(published: list[str], command: Callable[...
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_name_that_was_never_published_is_listed_as_empty_with_those_that_were(
+def test_a_name_without_releases_is_listed_with_the_names_that_have_some(
     published: list[str], command: Callable[..., Ended]
 ) -> None:
     said = command("list", "--release.name", "other").out
     assert said.strip() == "0 versions of other in store; also published there: spinneret (--release.name)"
 
 
-def test_help_names_every_verb_and_each_verb_explains_its_words() -> None:
+def test_help_names_every_verb_and_each_verb_explains_its_arguments() -> None:
     shown = run_script("release")
     assert shown.code == 0
     for verb, function in flows.VERBS.items():
@@ -186,7 +188,9 @@ def test_help_names_every_verb_and_each_verb_explains_its_words() -> None:
     assert one.code == 0
 
 
-def test_what_a_store_tells_is_shown_and_not_obeyed(command: Callable[..., Ended], tmp_path: Path) -> None:
+def test_control_characters_and_markup_of_a_store_are_shown_as_text(
+    command: Callable[..., Ended], tmp_path: Path
+) -> None:
     (tmp_path / "r").mkdir()
     facts: dict[str, Any] = {**FACTS, "git_commit": "\x1b[31m|`x`", "note": "[b]<script>"}
     (tmp_path / "r" / "release.json").write_text(json.dumps(facts))
@@ -210,17 +214,17 @@ def test_what_a_store_tells_is_shown_and_not_obeyed(command: Callable[..., Ended
 def test_each_verb_is_a_flow_whose_answer_is_an_artifact(
     verb: str, published: list[str], server: str, tmp_path: Path
 ) -> None:
-    told: dict[str, Any] = {"release": ReleaseParameters(destination=str(tmp_path / "store"))}
-    told |= {"promote": {"version": published[0]}, "rollback": {"alias": "latest"}}.get(verb, {})
+    given: dict[str, Any] = {"release": ReleaseParameters(destination=str(tmp_path / "store"))}
+    given |= {"promote": {"version": published[0]}, "rollback": {"alias": "latest"}}.get(verb, {})
     flow: Any = getattr(flows, {"list": "list_releases", "abort-stale": "abort_stale"}.get(verb, verb))
     assert flow.name == f"release-{verb}"
-    state = flow(**told, return_state=True)
+    state = flow(**given, return_state=True)
     assert state.is_completed(), state.message
     [shown] = prefect_records.read_artifacts(run_of(state), flow.name)
     assert "spinneret" in str(shown.data)
 
 
-def test_the_form_of_a_flow_has_the_sentences_and_limits_of_the_command() -> None:
+def test_the_form_of_a_flow_has_the_descriptions_and_limits_of_the_command() -> None:
     properties = flows.prune.parameters.properties
     assert "How many of the newest versions stay" in properties["keep"]["description"]
     assert properties["keep"]["minimum"] == 1

@@ -1,4 +1,4 @@
-"""Nothing new, nothing spent: a run that would make the newest release once more ends at once, and says so."""
+"""With `skip_unchanged`, a run that would make the newest release again ends at once and says so."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,11 +35,12 @@ def elsewhere(again: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     settings.cache_clear()
 
 
-def told(run: Run, **other: Any) -> RunParameters:
+def changed(run: Run, **other: Any) -> RunParameters:
+    """The parameters of a run, with other groups."""
     return RunParameters(**{**run.parameters, **other})
 
 
-def test_on_any_machine_the_same_run_is_unchanged_and_makes_nothing(elsewhere: Run) -> None:
+def test_the_same_run_is_unchanged_and_makes_nothing_on_any_machine(elsewhere: Run) -> None:
     state = train(**elsewhere.parameters, skip_unchanged=True, return_state=True)
     left = state.result()
     assert isinstance(left, Unchanged)
@@ -67,38 +68,38 @@ def test_on_any_machine_the_same_run_is_unchanged_and_makes_nothing(elsewhere: R
     ],
     ids=["seed", "template", "base model", "tokens", "training", "sampling"],
 )
-def test_what_changed_is_told(
+def test_what_changed_is_logged(
     elsewhere: Run, other: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert find_unchanged.fn(told(elsewhere, **other)) is None
+    assert find_unchanged.fn(changed(elsewhere, **other)) is None
     version = elsewhere.result.release.version[:12]
     assert f"changes: since tiny@{version}, {said} changed\n" in capsys.readouterr().out
     assert not settings().data.exists()
 
 
-def test_several_changes_are_told_together(elsewhere: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_changes_are_logged_together(elsewhere: Run, capsys: pytest.CaptureFixture[str]) -> None:
     release = elsewhere.parameters["release"]
     assert isinstance(release, ReleaseParameters)
-    other = told(
+    other = changed(
         elsewhere, training=TrainingParameters(max_steps=3, seed=7), release=release.model_copy(update={"gate": "off"})
     )
     assert find_unchanged.fn(other) is None
     assert "the base model and the training and the gate changed" in capsys.readouterr().out
 
 
-def test_what_changes_no_weight_is_no_change(elsewhere: Run) -> None:
-    other = told(elsewhere, training=TrainingParameters(max_steps=3, save_steps=1, preprocessing_processes=2))
+def test_a_parameter_that_does_not_change_the_weights_is_not_a_change(elsewhere: Run) -> None:
+    other = changed(elsewhere, training=TrainingParameters(max_steps=3, save_steps=1, preprocessing_processes=2))
     assert find_unchanged.fn(other) is not None
 
 
-def test_without_a_release_there_is_something_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_release_the_run_is_not_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     release = ReleaseParameters(destination=str(tmp_path / "store"))
     assert find_unchanged.fn(RunParameters(release=release)) is None
     assert f"there is no {tmp_path}/store/spinneret@latest yet" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_continual_training_waits_for_something_new(again: Run) -> None:
+def test_continual_training_is_unchanged_until_the_corpus_changes(again: Run) -> None:
     release = again.parameters["release"]
     assert isinstance(release, ReleaseParameters)
     champion = ModelParameters(name=f"{release.destination}/{release.name}@champion")
@@ -111,7 +112,7 @@ def test_continual_training_waits_for_something_new(again: Run) -> None:
 
 
 @pytest.mark.slow
-def test_force_trains_although_the_weights_are_there(again: Run) -> None:
+def test_force_trains_although_the_weights_exist(again: Run) -> None:
     before = stamps(Weights.folder_of(again.result.lineage.weights.key))
     state = train(**again.parameters, skip_unchanged=True, force=True, return_state=True)
     assert state.is_completed(), state.message

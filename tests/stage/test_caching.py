@@ -1,4 +1,4 @@
-"""The cache policy under a real Prefect server: Cached, or a miss, and what decides it."""
+"""The cache policy with a real Prefect server: when a task run ends as Cached, and when the task runs."""
 
 import os
 import re
@@ -61,7 +61,7 @@ def asks_twice() -> None:
     make_corpus(TYPED)
 
 
-def test_a_stage_is_told_once_in_a_run_with_its_time_and_as_cached_in_the_next(
+def test_a_stage_is_logged_once_in_a_run_with_its_time_and_as_cached_in_the_next(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     asks_twice()
@@ -71,9 +71,7 @@ def test_a_stage_is_told_once_in_a_run_with_its_time_and_as_cached_in_the_next(
     assert re.fullmatch(r"corpus: cached, 12 documents of 12 .* held out", cached)
 
 
-def test_a_stage_that_is_there_without_a_record_is_not_told_as_made(
-    caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
+def test_a_folder_without_a_result_record_is_logged_as_cached(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     asks_twice()
     shutil.rmtree(tmp_path / "results")
     caplog.clear()
@@ -101,7 +99,7 @@ def manifest_deleted(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [folder_removed, file_deleted, file_altered, manifest_deleted])
-def test_what_is_gone_or_altered_is_made_again(damage: Callable[[Path], None]) -> None:
+def test_a_damaged_folder_is_made_again(damage: Callable[[Path], None]) -> None:
     made = make_corpus(TYPED)
     whole = read_manifest(made.folder)
     assert whole is not None
@@ -115,7 +113,7 @@ def test_what_is_gone_or_altered_is_made_again(damage: Callable[[Path], None]) -
     assert state_of(TYPED) == "Cached"
 
 
-def test_another_process_finds_what_was_made_and_notices_what_was_altered(server: str, tmp_path: Path) -> None:
+def test_another_process_uses_the_cached_folder_and_notices_damage(server: str, tmp_path: Path) -> None:
     made = make_corpus(TYPED)
     env = {**os.environ, "PREFECT_API_URL": server, "PREFECT_LOGGING_LEVEL": "ERROR"}
     done = subprocess.run(
@@ -156,7 +154,7 @@ def test_a_record_that_does_not_give_the_reference_is_stale(tmp_path: Path, dama
     assert state_of(TYPED) == "Cached"
 
 
-def test_without_its_result_record_a_whole_folder_is_used_as_it_is(tmp_path: Path) -> None:
+def test_a_whole_folder_without_its_result_record_is_used_unchanged(tmp_path: Path) -> None:
     made = make_corpus(TYPED)
     inode = made.folder.stat().st_ino
     for record in (tmp_path / "results").iterdir():
@@ -172,7 +170,7 @@ def test_a_changed_parameter_is_a_miss() -> None:
     assert state_of(TYPED) == "Cached"
 
 
-def test_the_content_of_a_source_counts_and_not_its_name_or_its_time(tmp_path: Path) -> None:
+def test_a_corpus_depends_on_the_content_of_a_source_and_not_on_its_name_or_time(tmp_path: Path) -> None:
     one, other = tmp_path / "one.txt", tmp_path / "other.txt"
     one.write_text("a\nb\nc\n")
     assert state_of(CorpusParameters(source=(str(one),))) == "Completed"
@@ -184,7 +182,7 @@ def test_the_content_of_a_source_counts_and_not_its_name_or_its_time(tmp_path: P
     assert state_of(CorpusParameters(source=(str(other),))) == "Completed"
 
 
-def test_parameters_that_change_nothing_are_a_hit() -> None:
+def test_parameters_that_do_not_change_the_output_are_a_hit() -> None:
     filled: list[str] = []
 
     @stage(Samples, "stage", lambda training: weights_key(blocks().sha256, model().sha256, training))
@@ -210,7 +208,7 @@ def test_bad_input_is_reported_by_the_task_and_not_by_the_policy(tmp_path: Path)
     [(UnavailableError("no answer"), 3), (InputError("wrong"), 1), (ValueError("defect"), 1), (MemoryError(), 1)],
     ids=lambda value: type(value).__name__,
 )
-def test_only_what_did_not_answer_is_asked_again_with_a_warning(
+def test_only_an_unavailable_service_is_retried_and_with_a_warning(
     error: Exception, attempts: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     logs.install()

@@ -68,7 +68,7 @@ except InputError as error:
 """
 
 
-def test_a_folder_has_what_was_filled_in_and_a_manifest_that_names_it(tmp_path: Path) -> None:
+def test_a_folder_has_its_files_and_a_manifest_that_lists_them(tmp_path: Path) -> None:
     made = make_folder(tmp_path / "stage" / "key", fill)
     assert names(tmp_path / "stage") == ["key"]
     assert (tmp_path / "stage" / "key" / "below" / "b.bin").read_bytes() == bytes(range(9))
@@ -88,7 +88,7 @@ def test_nothing_is_left_when_filling_fails(tmp_path: Path, error: BaseException
     assert names(tmp_path / "stage") == []
 
 
-def test_facts_that_are_no_json_leave_nothing(tmp_path: Path) -> None:
+def test_facts_that_are_not_json_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         make_folder(tmp_path / "stage" / "key", lambda folder: {"count": {1, 2}})
     assert names(tmp_path / "stage") == []
@@ -199,7 +199,7 @@ def test_a_file_where_the_folder_should_be_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device is Linux's")
-def test_a_full_disk_is_one_sentence_for_the_person_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     def to_full_device(folder: Path) -> dict[str, Any]:
         fill(folder)
         Path("/dev/full").write_text("x")
@@ -211,7 +211,7 @@ def test_a_full_disk_is_one_sentence_for_the_person_and_leaves_nothing(tmp_path:
     assert names(tmp_path / "stage") == []
 
 
-def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"cannot be written to \(Not a directory\); set SPINNERET_DATA"):
         make_folder(tmp_path / "file" / "stage" / "key", fill)
@@ -239,14 +239,14 @@ def test_the_list_of_files_depends_on_names_and_contents_only(tmp_path: Path) ->
     assert list_files(tmp_path / "one") == list_files(tmp_path / "two")
 
 
-def test_a_manifest_is_checked_quickly_enough_to_be_checked_each_time(tmp_path: Path) -> None:
+def test_checking_a_small_folder_takes_less_than_a_second(tmp_path: Path) -> None:
     make_folder(tmp_path / "key", fill)
     began = time.monotonic()
     assert read_manifest(tmp_path / "key")
     assert time.monotonic() - began < 1
 
 
-def test_nothing_has_the_name_of_a_file_until_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     with open_whole(path) as file:
         file.write(b"half")

@@ -54,7 +54,7 @@ def test_making_a_second_time_finds_the_first_and_fills_nothing() -> None:
     assert Samples.make("k" * 64, lambda folder: pytest.fail("filled again")) == made
 
 
-def test_what_is_not_there_is_not_found() -> None:
+def test_a_missing_folder_is_not_found() -> None:
     assert Samples.find("k" * 64) is None
 
 
@@ -96,7 +96,7 @@ def test_a_hub_model_is_loaded_by_its_id() -> None:
     assert ModelReference(name="a/b", type="GPT2", sha256="c", revision="c").load_from == "a/b"
 
 
-def test_descriptions_count() -> None:
+def test_descriptions_have_the_counts() -> None:
     assert references.corpus(documents=1234, duplicates=5).describe() == (
         "1,234 documents of 12 (5 duplicate, 0 empty, 0 rejected), 11 to train on, 1 held out"
     )

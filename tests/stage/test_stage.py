@@ -1,4 +1,4 @@
-"""The decorator of all stages, without a server: its task as a plain function (`.fn`)."""
+"""The `@stage` decorator without a server: the task as a plain function (`.fn`)."""
 
 import inspect
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def test_a_stage_is_a_task_with_the_arguments_of_its_function_without_the_folder
         make.fn()  # type: ignore[call-arg]
 
 
-def test_its_line_is_logged_once_in_a_run_and_says_whether_the_folder_was_there(
+def test_a_stage_is_logged_once_in_a_run_as_made_or_as_cached(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     @stage(Samples, "make things", seed_key, log_more=lambda made: print("more of", made.count))
@@ -56,14 +56,14 @@ def test_its_line_is_logged_once_in_a_run_and_says_whether_the_folder_was_there(
     assert others == ["more of 5", "more of 5", "samples: cached, 5 samples", "more of 5"]
 
 
-def test_what_is_around_it_is_entered_before_the_folder_is_looked_for_and_left_when_it_is_whole() -> None:
-    told: list[str] = []
+def test_around_is_entered_before_the_folder_is_looked_for_and_left_when_it_is_whole() -> None:
+    events: list[str] = []
 
     @contextmanager
     def around(seed: int) -> Iterator[None]:
-        told.append(f"before, there: {Samples.find(seed_key(seed)) is not None}")
+        events.append(f"before, found: {Samples.find(seed_key(seed)) is not None}")
         yield
-        told.append(f"after, there: {Samples.find(seed_key(seed)) is not None}")
+        events.append(f"after, found: {Samples.find(seed_key(seed)) is not None}")
 
     @stage(Samples, "make things", seed_key, around=around)
     def make(folder: Path, seed: int, fails: bool) -> Facts:
@@ -74,4 +74,4 @@ def test_what_is_around_it_is_entered_before_the_folder_is_looked_for_and_left_w
     make.fn(1, fails=False)
     with pytest.raises(ValueError, match="defect"):
         make.fn(2, fails=True)
-    assert told == ["before, there: False", "after, there: True", "before, there: False"]
+    assert events == ["before, found: False", "after, found: True", "before, found: False"]

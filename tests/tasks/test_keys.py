@@ -1,4 +1,4 @@
-"""Keys are a format: they decide what a run takes from an earlier one, so a change here makes everybody work again."""
+"""Keys are a format: if one changes, every user's cached stages are made again."""
 
 import os
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_golden_keys(tmp_path: Path) -> None:
     assert all(len(key or "") == 64 for key in keys)
 
 
-def test_the_content_of_a_source_counts_and_not_its_name_its_place_or_its_time(tmp_path: Path) -> None:
+def test_a_key_depends_on_the_content_of_a_source_and_not_on_its_name_folder_or_time(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     one, other, third = tmp_path / "one.txt", tmp_path / "below" / "other.TXT", tmp_path / "third.txt"
     one.write_text("a\nb\n")
@@ -69,7 +69,7 @@ def test_the_same_bytes_under_another_ending_are_another_corpus(tmp_path: Path) 
     assert len(keys) == 2
 
 
-def test_a_missing_source_is_told(tmp_path: Path) -> None:
+def test_a_missing_source_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such file"):
         corpus_key(CorpusParameters(source=(str(tmp_path / "none.txt"),)))
 
@@ -85,7 +85,7 @@ def test_each_corpus_parameter_that_changes_the_texts_changes_the_key() -> None:
     assert len({corpus_key(TYPED.model_copy(update=change)) for change in changes}) == len(changes)
 
 
-def test_sources_are_not_read_where_a_template_is_typed() -> None:
+def test_sources_are_not_read_if_there_is_a_typed_template() -> None:
     assert corpus_key(TYPED) == corpus_key(TYPED.model_copy(update={"source": ("nowhere.txt",)}))
 
 
@@ -100,7 +100,7 @@ def test_sources_are_not_read_where_a_template_is_typed() -> None:
         {"load_preprocessed_data_path": "not-loaded.json"},
     ],
 )
-def test_parameters_that_change_no_weight_change_no_key(change: dict[str, object]) -> None:
+def test_parameters_that_do_not_change_the_weights_do_not_change_the_key(change: dict[str, object]) -> None:
     plain, changed = TrainingParameters(), TrainingParameters.model_validate(change)
     assert weights_key(blocks().sha256, model().sha256, plain) == weights_key(blocks().sha256, model().sha256, changed)
     assert tokens_key(corpus().sha256, model().sha256, TokenParameters(), plain) == tokens_key(
@@ -147,7 +147,7 @@ def cache_key(made: Task[..., Any], **inputs: object) -> str:
     return policy.key_of(**inputs)
 
 
-def test_the_content_of_the_inputs_counts_and_not_where_they_lie() -> None:
+def test_a_key_depends_on_the_content_of_the_inputs_and_not_on_their_path() -> None:
     others = dict(training=TrainingParameters(), release=ReleaseParameters(), sampling=SamplingParameters())
     made = cache_key(make_weights, tokens=blocks(), base=model(), **others)
     assert made == weights_key(blocks().sha256, model().sha256, TrainingParameters())
@@ -156,7 +156,7 @@ def test_the_content_of_the_inputs_counts_and_not_where_they_lie() -> None:
     assert made != cache_key(make_weights, tokens=blocks(sha256="0" * 64), base=model(), **others)
 
 
-def test_the_content_of_a_preprocessed_file_counts(tmp_path: Path) -> None:
+def test_a_key_depends_on_the_content_of_a_preprocessed_file(tmp_path: Path) -> None:
     def key(text: str) -> str:
         (tmp_path / "p.json").write_text(text)
         training = TrainingParameters(load_preprocessed_data=True, load_preprocessed_data_path=str(tmp_path / "p.json"))

@@ -78,21 +78,21 @@ OUT_OF_RANGE: list[tuple[type[Group], str, Any]] = [
 ]
 
 
-def test_every_name_of_the_table_of_learning_parameters_is_here_with_its_default() -> None:
-    told = TrainingParameters().model_dump()
+def test_every_learning_parameter_of_the_seed_is_a_parameter_with_its_default() -> None:
+    defaults = TrainingParameters().model_dump()
     for name in ("learning_rate", "batch_size"):
-        assert told.pop(name) is None, "left out, so that a model from scratch can have a recipe of its own"
+        assert defaults.pop(name) is None, "left out, so that a model from scratch can have a recipe of its own"
     recipe = choose_recipe(TrainingParameters(), preset=None, blocks=100)
-    told |= {"learning_rate": recipe.learning_rate, "batch_size": recipe.batch_size}
-    assert {name: told[name] for name in SEED_TABLE} == SEED_TABLE
+    defaults |= {"learning_rate": recipe.learning_rate, "batch_size": recipe.batch_size}
+    assert {name: defaults[name] for name in SEED_TABLE} == SEED_TABLE
 
 
-def test_every_name_of_the_generation_settings_is_here() -> None:
+def test_every_generation_setting_of_happy_transformer_is_a_parameter() -> None:
     assert set(SamplingParameters.model_fields) >= GENERATION_SETTINGS
 
 
 @pytest.mark.parametrize(("group", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
-def test_each_field_has_a_sentence_and_its_limits_stand_in_it(group: type[Group], name: str) -> None:
+def test_the_description_of_each_field_states_its_limits(group: type[Group], name: str) -> None:
     field = group.model_fields[name]
     assert field.description
     assert not field.is_required()
@@ -149,7 +149,7 @@ def test_a_group_goes_through_json_unchanged(group: type[Group]) -> None:
     assert group.model_validate_json(group().model_dump_json()) == group()
 
 
-def test_flags_are_named_as_the_command_line_has_them() -> None:
+def test_a_flag_has_the_name_of_the_command_line() -> None:
     assert flag("training", "batch_size") == "--training.batch-size"
 
 
