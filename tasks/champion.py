@@ -1,8 +1,8 @@
 """Champion: the version that a new one has to beat.
 
 What comes in: where releases are stored, and the weights that were just trained. What it leaves: the model that the
-alias `champion` names, fetched and verified, or None. If the alias names these very weights (the same run again), it is
-the version that the alias named before, so that both runs come to the same verdict.
+alias `champion` names, fetched and verified, or None. If the alias names exactly these weights (the same run again), it
+is the version that the alias named before, so that both runs come to the same verdict.
 """
 
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ def _version(store: "Store", name: str, weights: Weights) -> str | None:
 
 
 def _holds(store: "Store", name: str, version: str, weights: Weights) -> bool:
-    """Whether a version consists of these very weights."""
+    """Whether a version has exactly these weights."""
     from tasks.storage.fetch import read_manifest
     from tasks.storage.inventory import read_facts
 

@@ -119,7 +119,7 @@ def _emit_verdict(made: Release, comparison: Comparison) -> None:
 
 
 def promote_to_champion(store: "Store", name: str, version: str, meta: Mapping[str, Any]) -> bool:
-    """Move `champion` to a version unless a person rolled back from it, which is logged; whether it names it now."""
+    """Move `champion` to a version, and return True; False, with a log line, if a person rolled back from it."""
     from tasks.storage.aliases import read_alias
     from tasks.storage.fetch import read_manifest
     from tasks.storage.promotion import promote

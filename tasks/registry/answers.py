@@ -156,7 +156,7 @@ class FetchResult(Answer):
 
 
 class VerifyResult(Answer):
-    """A version whose every byte was read and is right."""
+    """A version of which every byte was read and verified."""
 
     name: str
     version: str

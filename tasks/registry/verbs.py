@@ -1,7 +1,7 @@
 """Verbs: list, show, promote, roll back, fetch, verify and prune releases; plain functions that ask only the store.
 
 A release is an alias (`latest`, `champion`), a version or its first digits, NAME@ALIAS or DESTINATION/NAME@ALIAS.
-`flows/release.py` makes commands and flows of these functions. Prefect is not imported: that alone takes two seconds.
+`flows/release.py` turns these functions into commands and flows. Prefect is not imported: that alone takes two seconds.
 """
 
 from contextlib import AbstractContextManager

@@ -46,7 +46,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Alias(Move):
-    """The state of one alias: its last move, and the earlier ones (the first in front)."""
+    """The state of one alias: its last move, and the earlier ones (oldest first)."""
 
     previous: str | None = None
     """The version before the last move."""
@@ -184,7 +184,7 @@ def _key(store: Store, name: str, alias: str) -> str:
 
 def _parse(data: bytes, key: str) -> Alias:
     """Parse and validate an alias that another program may have written; InputError where it is not valid."""
-    wrong = "publish again under another alias, or delete it"
+    advice = "publish again under another alias, or delete it"
     try:
         content = json.loads(data)
         history = tuple(Move(**move) for move in content.pop("history", ()))
@@ -194,9 +194,9 @@ def _parse(data: bytes, key: str) -> Alias:
         valid = isinstance(alias.nonce, str) and (alias.previous is None or is_version(alias.previous))
         valid = valid and all(map(_is_valid, (alias, *history)))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{key} is not a valid alias: {error}; {wrong}") from error
+        raise InputError(f"{key} is not a valid alias: {error}; {advice}") from error
     if not valid:
-        raise InputError(f"{key} is not a valid alias: its fields are wrong; {wrong}")
+        raise InputError(f"{key} is not a valid alias: its fields are wrong; {advice}")
     return alias
 
 

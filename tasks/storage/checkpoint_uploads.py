@@ -24,7 +24,7 @@ class CheckpointUploads:
         self._current: Mapping[int, Path] = {}
         self._next: Mapping[int, Path] = {}
 
-    def make(self, folders: Mapping[int, Path]) -> set[int]:
+    def start(self, folders: Mapping[int, Path]) -> set[int]:
         """Copy these folders next, in this order; returns the steps that must stay on disk for now."""
         with self._lock:
             self._next = folders

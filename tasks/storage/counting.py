@@ -8,7 +8,7 @@ Progress = Callable[[int, int], None]
 
 
 def counter(total: int, on_progress: Progress | None) -> Callable[[int], None]:
-    """A function that adds up bytes and reports them; a negative number will be transferred again."""
+    """A function that adds up bytes and reports them; a negative number takes back bytes that will be sent again."""
     done, lock = 0, Lock()
 
     def count(more: int) -> None:

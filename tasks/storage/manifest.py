@@ -1,7 +1,7 @@
 """Manifests: the files of a release with size and sha256; the sha256 of the manifest is the version.
 
-A manifest is canonical JSON without time or run id, so equal content has an equal version, and publishing it twice is
-one publication.
+A manifest is canonical JSON without time or run id, so equal content has an equal version, and publishing it twice
+stores it once.
 """
 
 import hashlib

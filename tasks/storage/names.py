@@ -1,7 +1,7 @@
 """Names that are allowed in a bucket and on disk; the same rules for publishing and for fetching.
 
 Some servers accept `../` in a key, so names are letters, digits and `._+=@-`, the first a letter or digit: no hidden
-file, no `..`, no blank, nothing that is special in a shell or a URL. Files that run code when they are loaded are
+file, no `..`, no space, nothing that is special in a shell or a URL. Files that run code when they are loaded are
 refused by their suffix.
 """
 

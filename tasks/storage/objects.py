@@ -39,7 +39,7 @@ class RemoteObject:
         return f"{_SCHEME}{self.bucket}/{self.key}"
 
     def state(self) -> ObjectState:
-        """Its current state; InputError where it does not exist."""
+        """The current state; InputError where the object does not exist."""
         with self._explained():
             try:
                 head = self.client.head_object(Bucket=self.bucket, Key=self.key)

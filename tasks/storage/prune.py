@@ -1,11 +1,11 @@
 """Deletes old versions of a release, never one that may still be needed.
 
-Protected are the newest `keep` versions, those that an alias names or that a rollback would restore, and everything
-younger than 24 hours by the store's clock, since it may be in publication. Incomplete publications and shared copies of
-stage folders are deleted at the same age.
+The newest `keep` versions stay, and those that an alias names or that a rollback would restore, and everything younger
+than 24 hours by the store's clock, because its publication may still be running. Incomplete publications and shared
+copies of stage folders are deleted at the same age.
 
-The manifest of a version is deleted first, so that no version is half there. Then the aliases are read again: if one
-names the version by now, the manifest is put back.
+The manifest of a version is deleted first, so an interrupted deletion leaves an incomplete version. Then the aliases
+are read again: if one names the version by now, the manifest is put back.
 """
 
 from collections.abc import Iterator

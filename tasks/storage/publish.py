@@ -28,7 +28,7 @@ MIN_COPY = 2**20
 class Published:
     """A release in the store; `uri` is permanent.
 
-    Files are either uploaded, copied inside the store, or were there already.
+    A file that was neither uploaded nor copied inside the store was there already.
     """
 
     name: str
@@ -122,9 +122,8 @@ def _transfer_files(
         return "sent"
 
     with TransferPool() as pool:
-        how = list(pool.map(transfer, files))
-    brought = list(zip(files, how, strict=True))
-    return [file for file, was in brought if was == "sent"], [file for file, was in brought if was == "copied"]
+        outcomes = list(zip(files, pool.map(transfer, files), strict=True))
+    return [file for file, how in outcomes if how == "sent"], [file for file, how in outcomes if how == "copied"]
 
 
 def _write_manifest(store: Store, manifest: Manifest) -> None:

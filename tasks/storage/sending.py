@@ -48,7 +48,7 @@ def send_file(client: "S3Client", bucket: str, key: str, file: ScannedFile, on_b
         except ClientError as error:
             if error_code(error) == "BadDigest" and not _is_as_scanned(file):
                 raise _changed(file) from error
-            if error_code(error) != "NoSuchUpload":  # completed, and only the response was lost; or absent
+            if error_code(error) != "NoSuchUpload":  # the upload may be complete, and only its response was lost
                 raise
 
 

@@ -92,7 +92,7 @@ class Store:
                 size += len(block)
                 if size > MAX_DOCUMENT:
                     raise InputError(
-                        f"s3://{self.bucket}/{key} is larger than {MAX_DOCUMENT:,} bytes, so it is not ours"
+                        f"s3://{self.bucket}/{key} is larger than {MAX_DOCUMENT:,} bytes: Spinneret did not write it"
                     )
         return b"".join(blocks), answer["ETag"]
 

@@ -111,7 +111,7 @@ class Checkpoints:
         kept = {*whole[: self._limit], *keep}
         if self._uploads is not None:
             to_copy = (step, *(found for found in whole if found in keep and found != step))
-            kept |= self._uploads.make({found: self._folder(found) for found in to_copy})
+            kept |= self._uploads.start({found: self._folder(found) for found in to_copy})
         for found in self._steps():
             if found not in kept:
                 remove_folder(self._folder(found))

@@ -32,7 +32,7 @@ def swapping(seaweed_endpoint: Endpoint) -> Iterator[Store]:
 
 
 @pytest.fixture(autouse=True)
-def found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditional, "_found", {})
 
 

@@ -34,7 +34,7 @@ def attempt(line: Line, target: Path) -> SpinneretError | None:
     return None
 
 
-PASSING = {
+TRANSIENT = {
     "the alias: 503 SlowDown": Fault(SLOW_DOWN, "GET", ALIAS, times=2),
     "the manifest: 500": Fault(refused(500, "InternalError"), "GET", MANIFEST, times=2),
     "a file: throttled": Fault(refused(429, "TooManyRequests"), "GET", FILE, times=2),
@@ -44,7 +44,7 @@ PASSING = {
 }
 
 
-@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT)
 def test_a_transient_fault_is_retried(line: Line, release: Path, tmp_path: Path, fault: Fault) -> None:
     publish(line.direct, release, "jokes")
     line.gate.faults.append(fault := dataclasses.replace(fault))
@@ -53,14 +53,14 @@ def test_a_transient_fault_is_retried(line: Line, release: Path, tmp_path: Path,
     assert contents(tmp_path / "out") == {f"target/{path}": data for path, data in contents(release).items()}
 
 
-SPOILT = {
+DAMAGED = {
     f"{what}: {how}": Fault(act, "GET", key)
     for what, key in {"the alias": ALIAS, "the manifest": MANIFEST}.items()
-    for how, act in {"cut off": got_cut, "reset": got_reset, "one bit is another": got_flipped}.items()
+    for how, act in {"cut off": got_cut, "reset": got_reset, "one flipped bit": got_flipped}.items()
 }
 
 
-@pytest.mark.parametrize("fault", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("fault", DAMAGED.values(), ids=DAMAGED)
 def test_a_json_object_that_is_damaged_on_the_network_is_read_again(
     line: Line, release: Path, tmp_path: Path, fault: Fault
 ) -> None:
@@ -80,12 +80,12 @@ LASTING: dict[str, tuple[Fault, type[SpinneretError]]] = {
     "the alias: reset": (Fault(got_reset, "GET", ALIAS), UnavailableError),
     "the manifest: 403": (Fault(DENIED, "GET", MANIFEST), InputError),
     "the manifest: reset": (Fault(got_reset, "GET", MANIFEST), UnavailableError),
-    "the manifest: one bit is another": (Fault(got_flipped, "GET", MANIFEST), InputError),
+    "the manifest: one flipped bit": (Fault(got_flipped, "GET", MANIFEST), InputError),
     "a file: 403": (Fault(DENIED, "GET", FILE), InputError),
     "a file: 503 SlowDown": (Fault(SLOW_DOWN, "GET", FILE), UnavailableError),
     "a file: cut off": (Fault(got_cut, "GET", FILE), UnavailableError),
     "a file: reset": (Fault(got_reset, "GET", FILE), UnavailableError),
-    "a file: one bit is another": (Fault(got_flipped, "GET", FILE), InputError),
+    "a file: one flipped bit": (Fault(got_flipped, "GET", FILE), InputError),
 }
 
 

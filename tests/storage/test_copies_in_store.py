@@ -154,15 +154,15 @@ def test_wrong_bytes_from_a_copy_are_detected_and_uploaded(line: Line, large: Pa
     assert contents(tmp_path / "target") == contents(large)
 
 
-@pytest.mark.parametrize("spoilt", ["manifest.json", "model.safetensors", "nothing is left"])
+@pytest.mark.parametrize("damaged", ["manifest.json", "model.safetensors", "nothing is left"])
 def test_a_damaged_previous_version_does_not_prevent_publishing(
-    store: Store, large: Path, tmp_path: Path, on_disk: Path, spoilt: str
+    store: Store, large: Path, tmp_path: Path, on_disk: Path, damaged: str
 ) -> None:
     version = publish(store, large, "jokes").version
     for file in (on_disk / "jokes" / "versions" / version).iterdir():
-        if file.name == spoilt:
+        if file.name == damaged:
             file.write_bytes(bytes(file.stat().st_size))
-        elif spoilt == "nothing is left":
+        elif damaged == "nothing is left":
             key = store.key("jokes", "versions", version, file.name)
             store.client.delete_object(Bucket=store.bucket, Key=key)
     (large / "config.json").write_text('{"layers": 3}')

@@ -53,12 +53,14 @@ def test_a_file_is_not_a_destination(tmp_path: Path) -> None:
         parse_destination(str(tmp_path / "file"))
 
 
-@pytest.mark.parametrize("place", ["s3://my-bucket/team@x/models", "s3://my-bucket", "some/folder", "/folder", "."])
+@pytest.mark.parametrize(
+    "destination", ["s3://my-bucket/team@x/models", "s3://my-bucket", "some/folder", "/folder", "."]
+)
 @pytest.mark.parametrize("selector", ["latest", VERSION])
-def test_a_reference_is_destination_name_and_selector(place: str, selector: str) -> None:
-    reference = parse_reference(f"{place}/jokes@{selector}")
+def test_a_reference_is_destination_name_and_selector(destination: str, selector: str) -> None:
+    reference = parse_reference(f"{destination}/jokes@{selector}")
     assert (reference.name, reference.selector) == ("jokes", selector)
-    assert reference.destination == parse_destination(place)
+    assert reference.destination == parse_destination(destination)
     assert parse_reference(str(reference)) == reference
 
 

@@ -39,37 +39,39 @@ def attempt(line: Line, release: Path) -> SpinneretError | None:
     return None
 
 
-PASSING = {
+TRANSIENT = {
     "a file is refused": [
         Fault(SLOW_DOWN, "PUT", FILE),
         Fault(INTERNAL, "PUT", FILE),
         Fault(refused(429, "TooManyRequests"), "PUT", FILE),
         Fault(refused(503, ""), "HEAD", FILE, times=2),
     ],
-    "a file is spoilt": [Fault(act, "PUT", FILE) for act in (sent_flipped, sent_cut, sent_reset)],
-    "a file arrives unheard": [Fault(act, "PUT", FILE) for act in (answer_lost, answer_replaced)],
+    "a file is damaged": [Fault(act, "PUT", FILE) for act in (sent_flipped, sent_cut, sent_reset)],
+    "the response for a file is lost": [Fault(act, "PUT", FILE) for act in (answer_lost, answer_replaced)],
     "the manifest is refused": [Fault(act, "PUT", MANIFEST) for act in (SLOW_DOWN, INTERNAL)],
-    "the manifest is spoilt": [Fault(act, "PUT", MANIFEST) for act in (sent_flipped, sent_cut, sent_reset)],
-    "the manifest arrives unheard": [Fault(act, "PUT", MANIFEST) for act in (answer_lost, answer_replaced)],
-    "the manifest always arrives unheard": [Fault(answer_lost, "PUT", MANIFEST, times=ATTEMPTS)],
+    "the manifest is damaged": [Fault(act, "PUT", MANIFEST) for act in (sent_flipped, sent_cut, sent_reset)],
+    "the response for the manifest is lost": [Fault(act, "PUT", MANIFEST) for act in (answer_lost, answer_replaced)],
+    "the response for the manifest is always lost": [Fault(answer_lost, "PUT", MANIFEST, times=ATTEMPTS)],
     "the alias is refused": [Fault(act, "PUT", ALIAS) for act in (SLOW_DOWN, INTERNAL)],
-    "the alias is spoilt": [Fault(act, "PUT", ALIAS) for act in (sent_flipped, sent_cut, sent_reset)],
-    "the alias arrives unheard": [Fault(act, "PUT", ALIAS) for act in (answer_lost, answer_replaced)],
-    "the alias always arrives unheard": [Fault(answer_lost, "PUT", ALIAS, times=ATTEMPTS)],
+    "the alias is damaged": [Fault(act, "PUT", ALIAS) for act in (sent_flipped, sent_cut, sent_reset)],
+    "the response for the alias is lost": [Fault(act, "PUT", ALIAS) for act in (answer_lost, answer_replaced)],
+    "the response for the alias is always lost": [Fault(answer_lost, "PUT", ALIAS, times=ATTEMPTS)],
     "everything is slow": [Fault(delayed(0.05), method, "", times=3) for method in ("PUT", "HEAD", "GET")],
     "an upload in parts is begun": [Fault(act, "POST", FILE, "uploads") for act in (SLOW_DOWN, answer_lost, got_cut)],
     "a part is refused": [Fault(act, "PUT", FILE, "partNumber") for act in (SLOW_DOWN, INTERNAL)],
-    "a part is spoilt": [Fault(act, "PUT", FILE, "partNumber") for act in (sent_cut, sent_reset)],
-    "a part arrives unheard": [Fault(act, "PUT", FILE, "partNumber") for act in (answer_lost, answer_replaced)],
+    "a part is damaged": [Fault(act, "PUT", FILE, "partNumber") for act in (sent_cut, sent_reset)],
+    "the response for a part is lost": [
+        Fault(act, "PUT", FILE, "partNumber") for act in (answer_lost, answer_replaced)
+    ],
     "parts are not put together": [
         Fault(act, "POST", FILE, "uploadId") for act in (INTERNAL, refused(200, "InternalError"), sent_cut)
     ],
-    "parts are put together unheard": [Fault(answer_lost, "POST", FILE, "uploadId")],
+    "parts are put together and the response is lost": [Fault(answer_lost, "POST", FILE, "uploadId")],
     "parts are put together and denied": [Fault(answer_replaced, "POST", FILE, "uploadId")],
 }
 
 
-@pytest.mark.parametrize("faults", PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("faults", TRANSIENT.values(), ids=TRANSIENT)
 def test_transient_faults_are_retried(line: Line, release: Path, tmp_path: Path, faults: list[Fault]) -> None:
     in_parts = any(fault.query for fault in faults)
     first = publish_and_change(line.direct, release, more=SMALL_PART if in_parts else 0)
@@ -84,15 +86,15 @@ def test_transient_faults_are_retried(line: Line, release: Path, tmp_path: Path,
 LASTING: dict[str, tuple[Fault, type[SpinneretError]]] = {
     "a file: 503 SlowDown": (Fault(SLOW_DOWN, "PUT", FILE), UnavailableError),
     "a file: 403": (Fault(DENIED, "PUT", FILE), InputError),
-    "a file: one bit is another": (Fault(sent_flipped, "PUT", FILE), UnavailableError),
+    "a file: one flipped bit": (Fault(sent_flipped, "PUT", FILE), UnavailableError),
     "a file: cut off": (Fault(sent_cut, "PUT", FILE), UnavailableError),
-    "a file: arrives unheard": (Fault(answer_lost, "PUT", FILE), UnavailableError),
+    "a file: the response is lost": (Fault(answer_lost, "PUT", FILE), UnavailableError),
     "a file: 403 when asked for": (Fault(DENIED, "HEAD", FILE), InputError),
     "a part: 500": (Fault(INTERNAL, "PUT", FILE, "partNumber"), UnavailableError),
-    "a part: one bit is another": (Fault(sent_flipped, "PUT", FILE, "partNumber"), UnavailableError),
+    "a part: one flipped bit": (Fault(sent_flipped, "PUT", FILE, "partNumber"), UnavailableError),
     "a part: 403": (Fault(DENIED, "PUT", FILE, "partNumber"), InputError),
     "parts put together: 500": (Fault(INTERNAL, "POST", FILE, "uploadId"), UnavailableError),
-    "parts put together: one bit is another": (Fault(sent_flipped, "POST", FILE, "uploadId"), SpinneretError),
+    "parts put together: one flipped bit": (Fault(sent_flipped, "POST", FILE, "uploadId"), SpinneretError),
     "the manifest: 500": (Fault(INTERNAL, "PUT", MANIFEST), UnavailableError),
     "the manifest: 403": (Fault(DENIED, "PUT", MANIFEST), InputError),
     "the manifest: read back cut off": (Fault(got_cut, "GET", MANIFEST), UnavailableError),

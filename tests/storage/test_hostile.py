@@ -49,7 +49,7 @@ def stated(data: bytes, **changes: Any) -> dict[str, Any]:
 def two_in_case(release: Path) -> None:
     (release / "CONFIG.json").write_text("{}")
     if len(list(release.glob("*.json"))) == 1:
-        pytest.skip("this file system does not tell case")
+        pytest.skip("this file system is not case-sensitive")
 
 
 def deep(release: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_linked_folder_and_a_pipe_are_refused(release: Path) -> None:
 def test_names_that_differ_only_in_case_are_not_scanned(release: Path) -> None:
     (release / "CONFIG.json").write_text("{}")
     if len(list(release.glob("*.json"))) == 1:
-        pytest.skip("this file system does not tell case")
+        pytest.skip("this file system is not case-sensitive")
     with pytest.raises(InputError, match="only in case"):
         scan(release)
 

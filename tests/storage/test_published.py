@@ -54,13 +54,13 @@ def manifest(store: Store, version: str) -> Manifest:
     return read_manifest(store, "jokes", version)
 
 
-def named(store: Store, alias: str) -> Alias:
-    said = read_alias(store, "jokes", alias)
-    assert said is not None
-    return said
+def state_of(store: Store, alias: str) -> Alias:
+    state = read_alias(store, "jokes", alias)
+    assert state is not None
+    return state
 
 
-def there(store: Store) -> list[str]:
+def listed(store: Store) -> list[str]:
     return [one.version for one in list_versions(store, "jokes").versions]
 
 
@@ -82,7 +82,7 @@ def test_versions_of_the_same_second_are_ordered_by_the_moves_of_their_alias(
     now = time.time()
     for path in on_disk.rglob("manifest.json"):
         os.utime(path, (now, now))
-    assert there(store) == versions[::-1]
+    assert listed(store) == versions[::-1]
 
 
 def test_damaged_facts_are_ignored(store: Store, versions: list[str]) -> None:
@@ -108,7 +108,7 @@ def test_first_digits_that_fit_several_versions_are_refused(store: Store, versio
 
 def test_each_rollback_goes_back_one_move_further(store: Store, versions: list[str]) -> None:
     zero, one, two, three = versions
-    assert (named(store, "latest").version, named(store, "latest").seq) == (three, 4)
+    assert (state_of(store, "latest").version, state_of(store, "latest").seq) == (three, 4)
     assert roll_back(store, "jokes", "latest").version == two
     assert roll_back(store, "jokes", "latest").version == one
     promote(store, manifest(store, three), "latest")
@@ -116,10 +116,10 @@ def test_each_rollback_goes_back_one_move_further(store: Store, versions: list[s
     assert roll_back(store, "jokes", "latest").version == zero
     with pytest.raises(InputError, match=f"has named no version before {zero[:12]}"):
         roll_back(store, "jokes", "latest")
-    said = named(store, "latest")
-    assert [move.version for move in (*said.history, said)] == [zero, one, two, three, two, one, three, one, zero]
-    assert [move.seq for move in (*said.history, said)] == list(range(1, 10))
-    assert said.previous == one
+    state = state_of(store, "latest")
+    assert [move.version for move in (*state.history, state)] == [zero, one, two, three, two, one, three, one, zero]
+    assert [move.seq for move in (*state.history, state)] == list(range(1, 10))
+    assert state.previous == one
 
 
 def test_a_rollback_restores_the_meta_of_the_version(store: Store, versions: list[str]) -> None:
@@ -129,8 +129,8 @@ def test_a_rollback_restores_the_meta_of_the_version(store: Store, versions: lis
 
 
 def test_an_alias_without_a_history_goes_back_to_its_previous(store: Store, versions: list[str]) -> None:
-    said = {"version": versions[3], "previous": versions[1], "seq": 7, "nonce": "n", "published_at": "", "meta": {}}
-    store.write(store.key("jokes", "aliases", "latest.json"), json.dumps(said).encode())
+    state = {"version": versions[3], "previous": versions[1], "seq": 7, "nonce": "n", "published_at": "", "meta": {}}
+    store.write(store.key("jokes", "aliases", "latest.json"), json.dumps(state).encode())
     back = roll_back(store, "jokes", "latest")
     assert (back.version, back.seq) == (versions[1], 8)
 
@@ -138,10 +138,10 @@ def test_an_alias_without_a_history_goes_back_to_its_previous(store: Store, vers
 @pytest.mark.parametrize("loss", ["manifest.json", "model.safetensors"])
 def test_a_rollback_to_an_incomplete_version_moves_nothing(store: Store, versions: list[str], loss: str) -> None:
     alter(store, versions[2], loss, None)
-    before = named(store, "latest")
+    before = state_of(store, "latest")
     with pytest.raises(InputError, match=f"named {versions[2][:12]} before, which .* no longer holds"):
         roll_back(store, "jokes", "latest")
-    assert named(store, "latest") == before
+    assert state_of(store, "latest") == before
     with pytest.raises(InputError, match="has no alias nothing of jokes"):
         roll_back(store, "jokes", "nothing")
 
@@ -180,11 +180,11 @@ def test_prune_reports_in_a_dry_run_and_deletes_versions_without_alias(
     move_alias(store, "jokes", "champion", versions[0])
     would = prune(store, "jokes", 1, dry_run=True)
     assert [one.version for one in would.versions] == [versions[1]], "latest would go back to the third"
-    assert there(store) == versions[::-1]
+    assert listed(store) == versions[::-1]
     did = prune(store, "jokes", 1, dry_run=False)
     assert did == would
     assert did.kept == 3
-    assert there(store) == [versions[3], versions[2], versions[0]]
+    assert listed(store) == [versions[3], versions[2], versions[0]]
     assert not list((on_disk / "jokes" / "versions" / versions[1]).rglob("*.*"))
     for version in (versions[0], versions[2], versions[3]):
         verify(store, manifest(store, version))
@@ -219,14 +219,14 @@ def test_a_version_promoted_during_a_prune_stays_whole(store: Store, versions: l
     promoted: list[Alias] = []
 
     def meanwhile(model: Any, **_: object) -> None:
-        if not promoted and model.name == "DeleteObject":  # the manifest is gone, the aliases are not looked at yet
+        if not promoted and model.name == "DeleteObject":  # the manifest is gone, the aliases are not read yet
             promoted.append(move_alias(store, "jokes", "champion", versions[0]))
 
     store.client.meta.events.register("after-call.s3.DeleteObject", meanwhile)
     with pytest.raises(UnavailableError, match=f"was just moved to {versions[0][:12]}"):
         prune(store, "jokes", 3, dry_run=False)
     assert promoted
-    verify(store, manifest(store, named(store, "champion").version))
+    verify(store, manifest(store, state_of(store, "champion").version))
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -245,6 +245,6 @@ def test_a_promotion_too_late_for_a_prune_is_reverted(store: Store, versions: li
     with pytest.raises(UnavailableError, match="was just pruned"):
         promote(store, chosen, "champion")
     assert late
-    assert versions[0] not in there(store)
+    assert versions[0] not in listed(store)
     aliases = list_aliases(store, "jokes")
     assert aliases.get("champion") is None if first else aliases["champion"].version == versions[1]

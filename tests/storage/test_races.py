@@ -36,7 +36,7 @@ SETTINGS = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @pytest.fixture(autouse=True)
-def found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditional, "_found", {})
 
 
