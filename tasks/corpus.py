@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from tasks.dataset import DOCUMENT_SUFFIXES, Counts, prepare, read_documents, share_out
+from tasks.dataset import DOCUMENT_SUFFIXES, prepare, read_documents, share_out
 from tasks.errors import InputError, UnavailableError
 from tasks.parameters import CorpusParameters
 from tasks.spintax import Pair, Template, choose_pairs, parse_templates, read_templates
@@ -38,30 +38,15 @@ def make_corpus(folder: Path, corpus: CorpusParameters) -> Facts:
     UnavailableError where a source was changed meanwhile.
     """
     before = corpus_key(corpus)
-    templates, tables = _sources(corpus)
+    templates, text_files = _sources(corpus)
     pairs = _held_out_pairs(corpus, templates)
-    taken = [0] * (len(templates) + len(tables))
+    taken = [0] * (len(templates) + len(text_files))
     held_out = _held_out_test(templates, pairs) if corpus.split == "combination" else None
-    counts = prepare(_documents(corpus, templates, tables, taken), folder, corpus, held_out=held_out)
-    sources = CorpusSources(sources=_describe_sources(templates, tables, taken), split=corpus.split, pairs=pairs)
+    counts = prepare(_documents(corpus, templates, text_files, taken), folder, corpus, held_out=held_out)
+    sources = CorpusSources(sources=_describe_sources(templates, text_files, taken), split=corpus.split, pairs=pairs)
     (folder / "sources.json").write_text(sources.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if corpus_key(corpus) != before:
         raise UnavailableError("corpus.source was changed while the corpus was made from it: try again")
-    return _facts(counts, [] if tables else templates)
-
-
-def check_sources(corpus: CorpusParameters) -> None:
-    """Raise InputError where a template does not parse, a source cannot be read or the parameters do not fit them.
-
-    It takes almost no time, unless a source in an object store was not fetched yet.
-    """
-    templates, tables = _sources(corpus)
-    for path in tables:
-        next(read_documents(path, corpus.column), None)
-    _held_out_pairs(corpus, templates)
-
-
-def _facts(counts: Counts, templates: list[Template]) -> Facts:
     return {
         "read": counts.read,
         "documents": counts.kept,
@@ -70,15 +55,26 @@ def _facts(counts: Counts, templates: list[Template]) -> Facts:
         "rejected": dict(counts.rejected),
         "train_documents": counts.train,
         "eval_documents": counts.evaluation,
-        "derivations": sum(template.count for template in templates) or None,
+        "derivations": None if text_files else sum(template.count for template in templates),
     }
 
 
+def check_sources(corpus: CorpusParameters) -> None:
+    """Raise InputError where a template does not parse, a source cannot be read or the parameters do not fit them.
+
+    It takes almost no time, unless a source in an object store was not fetched yet.
+    """
+    templates, text_files = _sources(corpus)
+    for path in text_files:
+        next(read_documents(path, corpus.column), None)
+    _held_out_pairs(corpus, templates)
+
+
 def _documents(
-    corpus: CorpusParameters, templates: list[Template], tables: list[Path], taken: list[int]
+    corpus: CorpusParameters, templates: list[Template], text_files: list[Path], taken: list[int]
 ) -> Iterator[str]:
     """Yield the documents of all sources, templates first; `taken` counts them source by source."""
-    streams = [*_draws(corpus, templates), *(read_documents(path, corpus.column) for path in tables)]
+    streams = [*_draws(corpus, templates), *(read_documents(path, corpus.column) for path in text_files)]
     for number, stream in enumerate(streams):
         for document in stream:
             taken[number] += 1
@@ -121,8 +117,8 @@ def _held_out_test(templates: list[Template], pairs: tuple[tuple[Pair, ...], ...
     return held_out
 
 
-def _describe_sources(templates: list[Template], tables: list[Path], taken: list[int]) -> tuple[CorpusSource, ...]:
-    spun = [
+def _describe_sources(templates: list[Template], text_files: list[Path], taken: list[int]) -> tuple[CorpusSource, ...]:
+    drawn = [
         CorpusSource(
             name=Path(template.name).name,
             sha256=sha256(template.text.encode()).hexdigest(),
@@ -132,17 +128,17 @@ def _describe_sources(templates: list[Template], tables: list[Path], taken: list
         )
         for template, number in zip(templates, taken, strict=False)
     ]
-    own = [
+    read = [
         CorpusSource(name=path.name, sha256=file_digest(path), documents=number)
-        for path, number in zip(tables, taken[len(templates) :], strict=True)
+        for path, number in zip(text_files, taken[len(templates) :], strict=True)
     ]
-    return (*spun, *own)
+    return (*drawn, *read)
 
 
 def _sources(corpus: CorpusParameters) -> tuple[list[Template], list[Path]]:
     """The templates, parsed, and the text files; InputError where the parameters do not fit them."""
-    templates, tables = _find_sources(corpus)
-    if not templates and not tables:
+    templates, text_files = _find_sources(corpus)
+    if not templates and not text_files:
         raise InputError("--corpus.source names no file: name at least one, or type a template with --corpus.template")
     if templates and corpus.near_duplicates is not None:
         raise InputError(
@@ -150,27 +146,27 @@ def _sources(corpus: CorpusParameters) -> tuple[list[Template], list[Path]]:
             "template gives is a near duplicate (of the cheese template's 48,600 sentences 14,467 would stay at 0.7), "
             "so leave it out, or prepare the text files without the template"
         )
-    if tables and corpus.split == "combination":
+    if text_files and corpus.split == "combination":
         raise InputError(
-            f"--corpus.split combination holds out pairs of a template's options, and {tables[0].name} is a text "
+            f"--corpus.split combination holds out pairs of a template's options, and {text_files[0].name} is a text "
             "file; use --corpus.split line, or leave the text file out"
         )
-    return templates, tables
+    return templates, text_files
 
 
 def _find_sources(corpus: CorpusParameters) -> tuple[list[Template], list[Path]]:
     if corpus.template is not None:
         return parse_templates(corpus.template, name="corpus.template"), []
     templates: list[Template] = []
-    tables: list[Path] = []
+    text_files: list[Path] = []
     for given in corpus.source:
         suffix = Path(given).suffix.lower()
         if suffix not in (*TEMPLATE_SUFFIXES, *DOCUMENT_SUFFIXES):
             known = ", ".join((*TEMPLATE_SUFFIXES, *DOCUMENT_SUFFIXES))
-            raise InputError(f"--corpus.source {given}: the ending {suffix!r} is not one of {known}; rename the file.")
+            raise InputError(f"--corpus.source {given}: the file extension {suffix!r} is not one of {known}; rename it")
         path = find_source(given)
         if suffix in TEMPLATE_SUFFIXES:
             templates += read_templates(path)
         else:
-            tables.append(path)
-    return templates, tables
+            text_files.append(path)
+    return templates, text_files

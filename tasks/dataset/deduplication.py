@@ -14,7 +14,7 @@ from tasks.dataset.record_files import append_block, read_record_blocks, read_re
 MEMORY = 192 * 2**20
 """Bytes of documents in memory, with the overhead of Python, before the shards are written to files.
 
-A corpus of up to 256 times as much needs about three times this memory."""
+A corpus of up to 256 times this size is deduplicated in about three times this memory."""
 
 _OVERHEAD = 200
 """Bytes that a document takes in memory besides its own: two byte strings and an entry in a dictionary."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_LARGEST, _USUAL_LEAST, _LEAST = 1024, 128, 32
+_MAX_SIZE, _USUAL_MIN_SIZE, _MIN_SIZE = 1024, 128, 32
 _ENOUGH_BLOCKS, _FEW_BLOCKS = 32, 16
 _BYTES_AT_ONCE = 2**20
 
@@ -101,11 +101,11 @@ def choose_block_size(documents: Mapping[int, int], *, max_positions: int) -> in
     if not number or max_positions < 1:
         raise ValueError(f"got {number} lengths and max_positions={max_positions}, both must be 1 or more")
     nearly_longest = _length_at(documents, -(-99 * number // 100) - 1)
-    limit = min(_LARGEST, 1 << (max_positions.bit_length() - 1))
-    size = min(max(_power_of_two(nearly_longest), _USUAL_LEAST), limit)
-    least = max(_power_of_two(_length_at(documents, number // 2)), _LEAST)
+    limit = min(_MAX_SIZE, 1 << (max_positions.bit_length() - 1))
+    size = min(max(_power_of_two(nearly_longest), _USUAL_MIN_SIZE), limit)
+    smallest = max(_power_of_two(_length_at(documents, number // 2)), _MIN_SIZE)
     tokens = sum(length * some for length, some in documents.items())
-    while size > least and -(-tokens // size) < _ENOUGH_BLOCKS:
+    while size > smallest and -(-tokens // size) < _ENOUGH_BLOCKS:
         size //= 2
     return size
 

@@ -2,7 +2,7 @@
 
 blake2b of the text keyed by the seed finds duplicates (equal digests), shuffles (ascending digests) and splits (the
 first k are held out) without any state. So the result depends neither on the order of the input nor on the version of
-a random generator, nor on what was written to files for lack of memory.
+a random generator, nor on how much of the corpus was written to scratch files.
 """
 
 import sys

@@ -59,7 +59,7 @@ def read_preprocessed(
     """Return the training and held-out rows of a file that Happy Transformer 2.x or write_preprocessed wrote.
 
     Of each row are checked: its three keys and no other, each a list of integers of the length of the first row; ids
-    from 0 on (labels also -100); a mask of 0 and 1.
+    of 0 or more (labels also -100); a mask of 0 and 1.
 
     Args:
         path: the file; spaces and line ends in it do not matter.

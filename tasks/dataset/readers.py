@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas
 
 DOCUMENT_SUFFIXES = (".txt", ".csv", ".jsonl", ".parquet")
-"""Endings (lower case) of the files that hold documents; templates end in .spintax or .md and are parsed elsewhere."""
+"""File extensions (lower case) of documents; templates have .spintax or .md and are parsed elsewhere."""
 
 _CSV_ROWS_AT_ONCE = 10_000
 
@@ -27,17 +27,17 @@ def read_documents(path: Path, column: str = "text") -> Iterator[str]:
     """Iterate over the documents of a user file, in file order.
 
     Args:
-        path: a file whose ending is one of DOCUMENT_SUFFIXES (upper case is accepted).
+        path: a file whose extension is one of DOCUMENT_SUFFIXES (upper case is accepted).
         column: the column or JSON key that holds the text; a .txt file has none and ignores it.
 
     Raises:
-        InputError: at the call if the file is missing, a folder, empty or of an unknown ending; while iterating if
-            the content is not what the ending promises, or holds no documents.
+        InputError: at the call if the file is missing, a folder, empty or of an unknown extension; while iterating
+            if the content does not fit the extension, or holds no documents.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
-            f"{path}: the ending {path.suffix!r} is not known; use .spintax or .md for a template, "
+            f"{path}: the file extension {path.suffix!r} is not known; use .spintax or .md for a template, "
             f"or {', '.join(DOCUMENT_SUFFIXES)} for documents"
         )
     with open_bytes(path) as stream:
@@ -72,9 +72,8 @@ def _jsonl_text(line: str, column: str, *, where: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(
-            f"{where}: {column!r} holds half of a surrogate pair, which is not text; correct it"
-        ) from error
+        message = f"{where}: {column!r} holds half of a surrogate pair, which is not text; correct it"
+        raise InputError(message) from error
     return text
 
 

@@ -29,11 +29,11 @@ def sort_documents(documents: Iterable[bytes], folder: Path, memory: int = MEMOR
             write_records(runs[-1], sorted(chunk))
             chunk, held = [], 0
     chunk.sort()
-    yield from merge(chunk, *map(read_records, _fewer(runs)))
+    yield from merge(chunk, *map(read_records, _merge_runs(runs)))
 
 
-def _fewer(runs: list[Path]) -> list[Path]:
-    """Merge runs into longer ones until all can be open at once."""
+def _merge_runs(runs: list[Path]) -> list[Path]:
+    """Merge runs into longer ones until all that are left can be open at once."""
     while len(runs) > _FILES_AT_ONCE:
         first = runs[:_FILES_AT_ONCE]
         merged = first[0].with_name(f"{first[0].name}-merged")

@@ -22,7 +22,7 @@ def decode_lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""Yield (line number from 1, line without its end), decoded from strict UTF-8 and read while the caller iterates.
 
     Lines end at "\n" only; the "\r" of a CRLF and a leading byte order mark are removed. InputError with file, line
-    and byte offset where a byte is not UTF-8, once the caller is within a mebibyte of it.
+    and byte offset where a byte is not UTF-8, at most a mebibyte before the caller reaches it.
     """
     offset = 0
     number = 1
@@ -72,8 +72,8 @@ def read_json(path: Path) -> object:
 def write_documents(path: Path, documents: Iterable[str]) -> int:
     r"""Write one JSON object {"text": "…"} per line, in order, UTF-8 with "\n" line ends; return how many.
 
-    A newline in a document is \n in JSON, so a line is always one document, and the file can be read back as text files
-    of a user are. It is whole or absent. InputError if its folder is missing or cannot be written to.
+    A newline in a document is \n in JSON, so a line is always one document, and `read_documents` can read the file
+    back. It is whole or absent. InputError if its folder is missing or cannot be written to.
     """
     written = 0
     remaining = iter(documents)

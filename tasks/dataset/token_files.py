@@ -120,7 +120,7 @@ def write_preview(path: Path, entries: Iterable[PreviewEntry]) -> None:
 
 
 def _stream_lines(path: Path) -> Iterator[list[int]]:
-    comma = False  # behind the block before
+    comma = False  # after the last block
     with open_bytes(path) as file:
         file.readline()
         for number, line in enumerate(file, start=1):
@@ -141,7 +141,7 @@ def _parse_block(line: bytes, *, where: str) -> list[int]:
     only_digits = line.translate(None, b"0123456789,\n") == b"[]"  # no list in it, nothing negative, no fraction
     if only_digits and block and max(block) <= _LARGEST_ID:
         return block
-    raise InputError(f"{where} is not a list of token ids (integers from 0 on); {_DAMAGED}")
+    raise InputError(f"{where} is not a list of token ids (integers of 0 or more); {_DAMAGED}")
 
 
 def _preview_object(entry: PreviewEntry) -> str:

@@ -16,7 +16,7 @@ from tasks.spintax.tree import Tree, fuse
 MAX_LINES = 1_000_000_000
 """The most lines that are written: at 100 bytes per line they fill 100 GB."""
 
-_REMEMBERED = 64
+_CACHED_BLOCKS = 64
 _BLOCK = 2000
 _BLOCK_SIZE = 124 * 1024  # malloc returns blocks of 128 KiB and more to the system each time: 5 times slower
 
@@ -62,7 +62,7 @@ class _Blocks(Generic[AnyStr]):
         self.empty: AnyStr = end[:0]
         longest = tree.longest([len(text) for text in texts]) + 1
         self.limit = max(16, min(_BLOCK, _BLOCK_SIZE // longest))
-        self.parts: Callable[[tuple[int, ...]], list[AnyStr]] = lru_cache(maxsize=_REMEMBERED)(self._make_parts)
+        self.parts: Callable[[tuple[int, ...]], list[AnyStr]] = lru_cache(maxsize=_CACHED_BLOCKS)(self._make_parts)
         self.endings: Callable[[int], list[AnyStr]] = lru_cache(maxsize=4)(self._make_endings)
         self.shared: Callable[[int], tuple[AnyStr, int]] = lru_cache(maxsize=64)(self._read_shared)
         self.batches: Callable[[int], list[tuple[int, ...]]] = lru_cache(maxsize=64)(self._batches)
@@ -114,14 +114,14 @@ class _Blocks(Generic[AnyStr]):
         return [tuple(batch) for batch in reversed(batches)]
 
     def _make_parts(self, nodes: tuple[int, ...]) -> list[AnyStr]:
-        """Return the empty part, then all that can be read from these sister nodes to the end."""
+        """Return the empty part, then all that can be read from these sibling nodes to the end of the template."""
         begun = [text for node in nodes for text in self.tree.expand(node, self.texts)]
         parts = fuse([begun], self.endings(self.tree.follow[nodes[0]]))
         parts.insert(0, self.empty)
         return parts
 
     def _make_endings(self, node: int) -> list[AnyStr]:
-        """Return all that can be read from this node to the end, and the end of the line."""
+        """Return all that can be read from this node to the end of the template, each with the end of its line."""
         columns: list[list[AnyStr]] = []
         while node != self.tree.end:
             columns.append(self.tree.expand(node, self.texts))

@@ -41,7 +41,7 @@ def choose_pairs(template: Template, share: float, seed: int) -> list[Pair]:
     """
     sizes = template.slot_weights
     weights = {
-        pair: sizes[pair.slot][pair.option] * sizes[pair.other_slot][pair.other_option] for pair in _all(sizes, seed)
+        pair: sizes[pair.slot][pair.option] * sizes[pair.other_slot][pair.other_option] for pair in _pairs(sizes, seed)
     }
     left = Fraction(share)
     half = left / 2  # pairs in more than half of what is to be held out come last, so that there are several
@@ -59,17 +59,17 @@ def choose_pairs(template: Template, share: float, seed: int) -> list[Pair]:
     return chosen or sorted(weights, key=weights.__getitem__)[:1]
 
 
-def _all(sizes: Sequence[Sequence[Fraction]], seed: int) -> Iterator[Pair]:
+def _pairs(sizes: Sequence[Sequence[Fraction]], seed: int) -> Iterator[Pair]:
     eligible = [slot for slot, options in enumerate(sizes) if len(options) > 1]
-    slots = _some(eligible, MAX_SLOTS, seed)
-    options = {slot: _some(range(len(sizes[slot])), MAX_OPTIONS, seed, slot) for slot in slots}
+    slots = _choose(eligible, MAX_SLOTS, seed)
+    options = {slot: _choose(range(len(sizes[slot])), MAX_OPTIONS, seed, slot) for slot in slots}
     for slot, other_slot in combinations(slots, 2):
         yield from starmap(Pair, product([slot], options[slot], [other_slot], options[other_slot]))
 
 
-def _some(numbers: Sequence[int], most: int, *of: int) -> list[int]:
-    """Return at most `most` of the numbers, in order."""
-    return sorted(sorted(numbers, key=lambda number: _digest(*of, number))[:most])
+def _choose(numbers: Sequence[int], most: int, *key: int) -> list[int]:
+    """Return at most `most` of the numbers, chosen by `key`, in order."""
+    return sorted(sorted(numbers, key=lambda number: _digest(*key, number))[:most])
 
 
 def _digest(*numbers: int) -> bytes:

@@ -22,9 +22,9 @@ MAX_DEPTH = 50
 MAX_CHARS = 1_000_000
 """Of all texts of a tree together."""
 
-_REMEMBERED = 10_000
-_TRIED = 8
-_SORTED_BY = 4
+_CACHED_OPTIONS = 10_000
+_MAX_ALTERNATIVES = 8
+_PREFIX_CHARS = 4
 
 
 def fits(tree: Tree) -> bool:
@@ -83,7 +83,7 @@ class _Options(dict[str, int]):
         found = self._match(text) if self._match else None
         if found is None or found.lastindex is None:
             raise KeyError(text)
-        if len(self) < _REMEMBERED:
+        if len(self) < _CACHED_OPTIONS:
             self[text] = found.lastindex - 1
         return found.lastindex - 1
 
@@ -103,7 +103,7 @@ def _parts(tree: Tree, captured: set[int], top: int) -> Iterator[str]:
         options = tree.children(node) if tree.kinds[node] == GROUP else []
         if options and tree.counts[node] == len(options) and captured.isdisjoint(options):
             texts = [tree.print_only(option) for option in options]
-            yield f"{'(' if node in captured else '(?:'}{_alternatives(texts, _SORTED_BY)})"
+            yield f"{'(' if node in captured else '(?:'}{_alternatives(texts, _PREFIX_CHARS)})"
             node_after = tree.stops[node]
             continue
         parent = tree.parents[node]
@@ -117,8 +117,8 @@ def _parts(tree: Tree, captured: set[int], top: int) -> Iterator[str]:
 
 
 def _alternatives(texts: list[str], depth: int) -> str:
-    """Return an expression of plain texts; many of them by their first characters, since `re` tries one by one."""
-    if len(texts) <= _TRIED or not depth:
+    """Return an expression of plain texts, many of them grouped by first characters: `re` tries one after the other."""
+    if len(texts) <= _MAX_ALTERNATIVES or not depth:
         return "|".join(map(re.escape, texts))
     rests: dict[str, list[str]] = {}
     for text in texts:

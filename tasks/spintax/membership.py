@@ -25,7 +25,7 @@ def find_options(tree: Tree, source: Source, text: str) -> list[int] | None:
         del search.taken[before:]
         search.taken.append(option)
         if search.read_from(option, offset):
-            return search.taken[1:]  # less the whole
+            return search.taken[1:]  # without node 0
         if len(search.seen) > MAX_POSITIONS:
             message = f"finding this text takes more than {MAX_POSITIONS:,} steps, as many options are alike"
             raise source.error("too-many", message, "ask about a shorter text, or make fewer options optional", 0)

@@ -29,14 +29,14 @@ class Nodes:
     `stops` are one past the last node of each subtree, `texts` what a text prints ("" for other nodes).
     """
 
-    def __init__(self, room: int) -> None:
-        """Make the columns; `room` is the largest number of nodes."""
+    def __init__(self, capacity: int) -> None:
+        """Make the columns; `capacity` is the largest number of nodes."""
         self.kinds = bytearray()
         self.parents = array("I")
         self.begins = array("I")
         self.texts: list[str] = []
-        self.ends = array("I", bytes(4 * room))
-        self.stops = array("I", bytes(4 * room))
+        self.ends = array("I", bytes(4 * capacity))
+        self.stops = array("I", bytes(4 * capacity))
 
     def add(self, kind: int, parent: int, begin: int, text: str = "") -> int:
         """Append a node and return its number; its end and stop are set when it is closed."""

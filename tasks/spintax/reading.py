@@ -104,7 +104,7 @@ def _line_ends(text: str) -> Iterator[int]:
 
 
 def _fenced(text: str, name: str) -> Iterator[_Block]:
-    """Yield the insides of spintax fences, less the fence's own indentation; other fenced blocks are skipped."""
+    """Yield the insides of spintax fences, without the fence's indentation; other fenced blocks are skipped."""
     lines = text.split("\n")
     number = 0
     while number < len(lines):

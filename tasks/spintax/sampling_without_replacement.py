@@ -1,6 +1,6 @@
 """Draws distinct variants: no text twice, even where several derivations give the same one.
 
-The order is that of the derivations (see sampling.py), less every text that came before, so a text that many
+The order is that of the derivations (see sampling.py), without each text that came before, so a text that many
 derivations give tends to come early, and the first n of a longer draw are the shorter draw. Where as many distinct
 variants are proven as there are derivations, nothing is remembered; elsewhere a 16-byte digest of every text drawn is,
 some 100 bytes per variant as Python stores it.

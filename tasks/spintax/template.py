@@ -56,7 +56,7 @@ class Template:
 
     @property
     def name(self) -> str:
-        """What it was read from: a path as given, or a name."""
+        """The path that it was read from, as given, or a name."""
         return self._source.name
 
     @property

@@ -118,7 +118,7 @@ class Tree:
         return divided
 
     def choose(self, group: int, index: int) -> tuple[int, int]:
-        """Return the option that holds derivation `index` of a group, and which of the option's it is."""
+        """Return the option of a group that has its derivation `index`, and the index among the option's own."""
         options, count = self.children(group), self.counts[group]
         if count == len(options):
             return index, 0
@@ -144,14 +144,14 @@ class Tree:
                 if counts[child] > 1:
                     index = index * counts[child] + below.pop(child)
             if option and counts[group := self.parents[option]] > 1:
-                sisters = self.children(group)
-                choice = bisect_left(sisters, option)
-                plain = counts[group] == len(sisters)
-                below[group] = index + (choice if plain else sum(counts[sister] for sister in sisters[:choice]))
+                siblings = self.children(group)
+                choice = bisect_left(siblings, option)
+                plain = counts[group] == len(siblings)
+                below[group] = index + (choice if plain else sum(counts[sibling] for sibling in siblings[:choice]))
         return index
 
     def longest(self, sizes: list[int]) -> int:
-        """Return the size of the longest derivation, where `sizes` holds that of what each text node prints."""
+        """Return the size of the longest derivation; `sizes` has the size of each node's own text."""
         longest, kinds, parents = sizes.copy(), self.kinds, self.parents
         for node in range(self.end - 1, 0, -1):
             parent, size = parents[node], longest[node]

@@ -86,8 +86,8 @@ def test_a_source_that_is_not_an_object_is_reported_in_one_sentence(uri: str, se
     assert not list((settings().data / "sources").glob("*"))
 
 
-def test_the_ending_of_an_object_is_checked_before_any_request() -> None:
-    with pytest.raises(InputError, match=r"the ending '\.docx' is not one of"):
+def test_the_file_extension_of_an_object_is_checked_before_any_request() -> None:
+    with pytest.raises(InputError, match=r"the file extension '\.docx' is not one of"):
         check_sources(CorpusParameters(source=("s3://anywhere/letter.docx",)))
 
 

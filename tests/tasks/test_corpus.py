@@ -128,7 +128,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"template": "{a|b|c}", "split": "combination"}, r"^--corpus\.split combination .* no template has two groups"),
     ({"source": ("own.txt",), "split": "combination"}, r"^--corpus\.split combination .* own\.txt is a text file"),
     ({"source": ()}, r"^--corpus\.source names no file"),
-    ({"source": ("own.docx",)}, r"the ending '\.docx' is not one of \.spintax, "),
+    ({"source": ("own.docx",)}, r"the file extension '\.docx' is not one of \.spintax, "),
 ]
 
 

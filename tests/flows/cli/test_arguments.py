@@ -216,7 +216,9 @@ def test_a_source_that_is_missing_or_has_an_unknown_ending_is_reported(command: 
     assert "none.spintax" in command("--corpus.source", tmp_path / "none.spintax").sentence
     (tmp_path / "a.docx").touch()
     said = command("--corpus.source", tmp_path / "a.docx").sentence
-    assert re.search(r"--corpus\.source .*a\.docx: the ending '\.docx' is not one of .*\.spintax.*\.parquet", said)
+    assert re.search(
+        r"--corpus\.source .*a\.docx: the file extension '\.docx' is not one of .*\.spintax.*\.parquet", said
+    )
     assert "is a folder" in command("--corpus.source", folder_named(tmp_path, "a.txt")).sentence
 
 
