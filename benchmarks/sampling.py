@@ -20,9 +20,9 @@ TEMPLATE = ROOT / "data" / "templates" / "cheese.spintax"
 
 BUILD = """
 import sys
-from tasks.modeling.base_models import build_from_scratch
+from tasks.modeling.base_models import SHAPES, build_from_scratch
 preset, texts, folder = sys.argv[1:]
-build_from_scratch(preset, open(texts).read().split("|"), folder, seed=0)
+build_from_scratch(SHAPES[preset], open(texts).read().split("|"), folder, seed=0)
 """
 
 SIDES = """

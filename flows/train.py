@@ -18,7 +18,7 @@ from flows.cli.command import run
 from flows.evaluate import evaluate
 from flows.finetune import finetune
 from flows.prepare import Prepared, prepare
-from tasks.base_model import make_base_model
+from tasks.base_model import make_base_model_without_server
 from tasks.corpus import check_sources, make_corpus
 from tasks.corpus_report import make_report
 from tasks.evaluation.reports.terminal import summary_text
@@ -151,7 +151,7 @@ def plan(  # noqa: PLR0913 the parameters of `train`
     It makes the stages before training, which a run then finds. `release` and all after it have no effect.
     """
     made = make_corpus.fn(corpus)
-    base = make_base_model(made, model, training.seed, as_task=False)
+    base = make_base_model_without_server(made, model, training.seed)
     blocks = make_tokens.fn(made, base, tokens, training)
     report = make_report.fn(made, blocks, corpus.num_documents)
     planned = make_plan(made, base, blocks, report, training)

@@ -14,13 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.corpus import make_corpus
 from tasks.errors import InputError
 from tasks.modeling import set_thread_defaults
-from tasks.parameters import (
-    SCRATCH_PRESETS,
-    CorpusParameters,
-    ModelParameters,
-    ReleaseParameters,
-    TrainingParameters,
-)
+from tasks.parameters import SCRATCH_PRESETS, CorpusParameters, ModelParameters, ReleaseParameters, TrainingParameters
 from tasks.registry.locate import fetch_release, find_version, latest
 from tasks.settings import find_file
 from tasks.stage.contents import read_split
@@ -47,9 +41,10 @@ def base_key(corpus_sha256: str, model: ModelParameters, seed: int) -> str:
 @stage(Base, "make base model", lambda corpus, model, seed: base_key(corpus.sha256, model, seed), **RETRIED)
 def make_preset(folder: Path, corpus: Corpus, model: ModelParameters, seed: int) -> Facts:
     """Build a preset: train its tokenizer on the corpus and initialize its weights at random."""
-    from tasks.modeling.base_models import build_from_scratch
+    from tasks.modeling.base_models import SHAPES, build_from_scratch
 
-    parameters, vocabulary = build_from_scratch(model.name, read_split(corpus, "train"), folder, seed=seed)
+    texts = read_split(corpus, "train")
+    parameters, vocabulary = build_from_scratch(SHAPES[model.name], texts, folder, seed=seed)
     return {"parameters": parameters, "vocabulary": vocabulary}
 
 
@@ -61,18 +56,20 @@ def find_base_model(model: ModelParameters) -> ModelReference:
     return found
 
 
-def make_base_model(corpus: Corpus, model: ModelParameters, seed: int, *, as_task: bool = True) -> ModelReference:
-    """Build a preset (once per corpus and seed), or find an existing model.
-
-    With `as_task` it runs as a Prefect task of the calling flow; otherwise it needs no server.
-    """
+def make_base_model(corpus: Corpus, model: ModelParameters, seed: int) -> ModelReference:
+    """Build a preset (once per corpus and seed), or find an existing model, by a Prefect task of the calling flow."""
     set_thread_defaults()
-    if model.name not in SCRATCH_PRESETS:
-        return (find_base_model if as_task else find_base_model.fn)(model)
-    base = (make_preset if as_task else make_preset.fn)(corpus, model, seed)
-    return ModelReference.in_folder(
-        base.folder, name=model.name, type=model.type, sha256=base.sha256, preset=model.name
-    )
+    if model.name in SCRATCH_PRESETS:
+        return _preset_model(make_preset(corpus, model, seed), model)
+    return find_base_model(model)
+
+
+def make_base_model_without_server(corpus: Corpus, model: ModelParameters, seed: int) -> ModelReference:
+    """Like `make_base_model`, but not as a Prefect task."""
+    set_thread_defaults()
+    if model.name in SCRATCH_PRESETS:
+        return _preset_model(make_preset.fn(corpus, model, seed), model)
+    return find_base_model.fn(model)
 
 
 def find_sampled_model(model: ModelParameters, release: ReleaseParameters) -> ModelReference:
@@ -80,7 +77,7 @@ def find_sampled_model(model: ModelParameters, release: ReleaseParameters) -> Mo
     if model.name == "latest":
         return find_model(ModelParameters(name=latest(release), type=model.type))
     if model.name in SCRATCH_PRESETS:
-        return make_base_model(make_corpus.fn(CorpusParameters()), model, TrainingParameters().seed, as_task=False)
+        return make_base_model_without_server(make_corpus.fn(CorpusParameters()), model, TrainingParameters().seed)
     return find_model(model)
 
 
@@ -111,3 +108,9 @@ def model_digest(model: ModelParameters) -> str:
     """The `sha256` of what `find_model` finds, without fetching a release."""
     is_release = "@" in model.name and not find_file(model.name).is_dir()
     return find_version(model.name) if is_release else find_model(model).sha256
+
+
+def _preset_model(base: Base, model: ModelParameters) -> ModelReference:
+    return ModelReference.in_folder(
+        base.folder, name=model.name, type=model.type, sha256=base.sha256, preset=model.name
+    )

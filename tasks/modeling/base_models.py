@@ -31,16 +31,11 @@ SHAPES = {
 }
 
 
-def build_from_scratch(preset: str, texts: Iterable[str], folder: Path, *, seed: int) -> tuple[int, int]:
-    """Write a preset's GPT-Neo with random weights and a byte-level BPE tokenizer trained on `texts` to `folder`.
+def build_from_scratch(shape: Shape, texts: Iterable[str], folder: Path, *, seed: int) -> tuple[int, int]:
+    """Write a GPT-Neo with random weights and a byte-level BPE tokenizer trained on `texts` to `folder`.
 
     Returns the number of weights and the size of the tokenizer's vocabulary. Same texts and seed give the same files.
     """
-    return build(SHAPES[preset], texts, folder, seed=seed)
-
-
-def build(shape: Shape, texts: Iterable[str], folder: Path, *, seed: int) -> tuple[int, int]:
-    """Like `build_from_scratch`, for any shape."""
     import torch
     from transformers import GPTNeoForCausalLM
 

@@ -12,7 +12,7 @@ from tasks.parameters import TrainingParameters
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _CPU_OUT_OF_MEMORY = "can't allocate memory"
-"""torch's CPU allocator raises a plain RuntimeError, so only the text tells it from other errors."""
+"""torch's CPU allocator raises a plain RuntimeError, so this part of its message is all that identifies it."""
 
 
 def check_device(training: TrainingParameters) -> None:
@@ -64,10 +64,8 @@ def explain_out_of_memory(training: TrainingParameters, *, batch_size: int, bloc
     """Turn an out-of-memory error of GPU or CPU into an InputError that says what to change."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise InputError(out_of_memory(training, batch_size=batch_size, block_size=block_size)) from error
-    except RuntimeError as error:
-        if _CPU_OUT_OF_MEMORY not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and _CPU_OUT_OF_MEMORY not in str(error):
             raise
         raise InputError(out_of_memory(training, batch_size=batch_size, block_size=block_size)) from error
 

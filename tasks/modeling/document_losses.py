@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from tasks.modeling.blocks import IGNORED_LABEL
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.loading import positions
 
@@ -66,12 +67,12 @@ def _batches(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
 def _losses(model: torch.nn.Module, device: torch.device, batch: Sequence[_Window]) -> list[float]:
     width = max(len(window.ids) for window in batch) - 1
     ids = torch.zeros(len(batch), width, dtype=torch.long)
-    targets = torch.full((len(batch), width), -100)
+    targets = torch.full((len(batch), width), IGNORED_LABEL)
     for row, window in enumerate(batch):
         ids[row, : len(window.ids) - 1] = torch.tensor(window.ids[:-1])
         targets[row, : len(window.ids) - 1] = torch.tensor(window.ids[1:])
-    real = targets != -100
-    logits = model(input_ids=ids.to(device), attention_mask=real.long().to(device)).logits  # (batch, width, vocabulary)
+    real = targets != IGNORED_LABEL
+    logits = model(input_ids=ids.to(device), attention_mask=real.long().to(device)).logits  # [B, T, V]
     losses = torch.nn.functional.cross_entropy(
         logits.float().flatten(0, 1), targets.to(device).flatten(), reduction="none"
     )

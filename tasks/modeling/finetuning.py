@@ -91,8 +91,10 @@ def finetune(  # noqa: PLR0913
     precision = choose_precision(training)
     if training.lora_rank is not None:
         generator.model = add_adapters(generator.model, training)
-    shape = {"batch_size": recipe.batch_size, "block_size": train.ids.shape[1]}
-    with tempfile.TemporaryDirectory(prefix="spinneret-") as scratch, explain_out_of_memory(training, **shape):
+    with (
+        tempfile.TemporaryDirectory(prefix="spinneret-") as scratch,
+        explain_out_of_memory(training, batch_size=recipe.batch_size, block_size=train.ids.shape[1]),
+    ):
         with delayed_stop() as stop:
             trainer = generator.train(
                 lambda: _arguments(training, recipe, precision, scratch),
@@ -190,7 +192,7 @@ def _nats_per_document(loss: float, held_out: Blocks, end_of_text: int) -> float
 def _preview(
     generator: TunableGeneration, training: TrainingParameters, sampling: SamplingParameters | None
 ) -> Callable[[], Preview]:
-    """What generates samples during training; it returns none for a sharded model, which needs all processes."""
+    """A function that generates samples during training; none for a sharded model, which would need all processes."""
     if sampling is None or training.fsdp:
         return lambda: ()
     prompts = [prompt for prompt in sampling.prompts if has_room(generator, prompt, sampling)][:PREVIEW_PROMPTS]

@@ -2,7 +2,7 @@
 
 Weights, gradients and optimizer (AdamW, two moments) are exact: all three are fp32 whatever the precision. Activations
 follow a formula for the layers of GPT-Neo and GPT-2, counted tensor by tensor (see `_LAYER_BYTES`); other models are
-treated as a GPT-2 of the same shape. A fifth part is what the allocator reserves without using it.
+treated as a GPT-2 of the same shape. To these is added what the allocator reserves without using it.
 """
 
 import os

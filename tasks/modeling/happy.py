@@ -14,12 +14,7 @@ import happytransformer.happy_transformer as happy_transformer_module
 import torch
 from accelerate.state import AcceleratorState
 from happytransformer import HappyGeneration
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    PreTrainedModel,
-    TrainingArguments,
-)
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from tasks.modeling import set_thread_defaults
@@ -73,7 +68,8 @@ class TunableGeneration(HappyGeneration):  # type: ignore[misc]
     def train(self, arguments: Callable[[], TrainingArguments], resume_from: Path | None, **parts: Any) -> BlockTrainer:
         """Train on blocks and leave the model in eval mode; `parts` are further arguments of BlockTrainer.
 
-        It replaces the parent's `train`, which reads, splits and tokenizes a file.
+        It replaces the parent's `train`, which reads, splits and tokenizes a file. `arguments` is a function, since
+        TrainingArguments set accelerate's global state, which is reset first.
         """
         _reset_accelerate()
         training_arguments = arguments()

@@ -17,9 +17,9 @@ _REFUSED = {401, 403, 404}
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Turn whatever `from_pretrained` raises for the model `name` into InputError or UnavailableError.
+    """Turn any exception of `from_pretrained` for the model `name` into InputError or UnavailableError.
 
-    It has to catch Exception: for a damaged tokenizer.json, Hugging Face raises just that.
+    It has to catch Exception: for a damaged tokenizer.json, Hugging Face raises no narrower class.
 
     Raises:
         InputError: the model is damaged, of another kind, or unknown to the hub, or the hub denies access.

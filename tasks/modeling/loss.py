@@ -18,7 +18,7 @@ SINGLE_PROCESS = (0, 1)
 def mean_loss(
     model: Any, blocks: Blocks, *, batch_size: int, device: torch.device, shard: tuple[int, int] = SINGLE_PROCESS
 ) -> float:
-    """Token-weighted mean negative log-likelihood in nats per token; `model` is in eval mode, or its `forward`.
+    """Token-weighted mean negative log-likelihood in nats per token; `model` is one in eval mode, or its `forward`.
 
     With `shard` (rank, processes) every process calls it, computes its part and returns the mean of all.
     """

@@ -10,9 +10,9 @@ from tasks.disk import NO_SPACE, no_space_message
 from tasks.errors import InputError
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-"""safetensors and tokenizers, written in Rust, raise exceptions of their own that state the errno in the text only."""
+"""safetensors and tokenizers, written in Rust, raise their own exceptions, with the errno in the message only."""
 _TORCH_WRITER = re.compile(r"PytorchStreamWriter failed writing|inline_container\.cc.* unexpected pos", re.DOTALL)
-"""torch.save raises a RuntimeError without a reason; the only one is that the file did not take all bytes."""
+"""torch.save raises a RuntimeError without an errno if a file could not be written completely."""
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:

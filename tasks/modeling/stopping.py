@@ -1,6 +1,6 @@
 """Ctrl-C and SIGTERM during training: stop after the current batch, so that a checkpoint can be saved.
 
-A second signal of the same kind takes effect at once.
+A second signal takes effect at once.
 """
 
 import signal

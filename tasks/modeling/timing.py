@@ -1,7 +1,7 @@
 """Measures how long a training step takes, by running a few steps of the training itself.
 
-The steps use the same trainer, precision, accumulation and compilation on real blocks. The training is left before it
-would save anything, and the weights are discarded.
+The steps use the same trainer, precision, accumulation and compilation on real blocks. The training is aborted before
+it saves anything, and the weights are discarded.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Timing:
 
 
 class _TimingDone(Exception):  # noqa: N818 not an error
-    """Raised to leave the training when the steps are timed."""
+    """Raised to abort the training when enough steps are timed."""
 
 
 class _StopWatch:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from tasks.errors import SpinneretError
+from tasks.modeling import set_thread_defaults
 from tasks.parameters import SamplingParameters, TrainingParameters
 from tasks.stage.contents import load_blocks
 from tasks.stage.folders import Facts
@@ -147,6 +148,7 @@ def _exit_with_parent() -> None:
 
 def main(path: Path) -> None:
     """Run the job in `path`; an error for the user is written next to it."""
+    set_thread_defaults()  # on another machine no run of ours has started torchrun
     _exit_with_parent()
     try:
         _run(path)

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tasks.dataset import Row
-from tasks.modeling.base_models import Shape, build
+from tasks.modeling.base_models import Shape, build_from_scratch
 from tasks.modeling.finetuning import Outcome, Progress, finetune
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.recipes import Recipe, choose_recipe
@@ -36,7 +36,7 @@ TEXTS = (SENTENCE, *(f"{who} {verb} {thing} ." for who in _WHO for verb in _VERB
 
 def build_neo(folder: Path) -> Path:
     """A GPT-Neo with random weights; its embeddings have more rows than its tokenizer has tokens."""
-    build(SHAPE, TEXTS, folder, seed=0)
+    build_from_scratch(SHAPE, TEXTS, folder, seed=0)
     return folder
 
 

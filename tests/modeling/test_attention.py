@@ -150,7 +150,7 @@ def test_a_model_in_bfloat16_and_one_that_autocasts_come_close(pair: Pair) -> No
     exact = gradients(pair[1], draw(ABOVE), pad(ABOVE, "right"))[0]
     with torch.autocast("cpu", torch.bfloat16):
         ours, theirs = (gradients(model, draw(ABOVE), pad(ABOVE, "right"))[0].float() for model in pair)
-    # Both are as far from the exact logits as eight bits are.
+    # Both differ from the exact logits by the precision of bfloat16 (8 bits).
     assert (ours - exact).abs().mean() <= 1.5 * (theirs - exact).abs().mean()
     halves = pair[0].to(torch.bfloat16)(draw(ABOVE), attention_mask=pad(ABOVE, "left")).logits
     assert bool(halves.isfinite().all())
@@ -161,7 +161,7 @@ def test_masks_are_computed_once_for_all_layers_and_steps(pair: Pair, monkeypatc
     count_calls("_compute_visible", made, monkeypatch)
     count_calls("_combine", made, monkeypatch)
     with torch.inference_mode():
-        pair[0](draw(ABOVE))  # a measurement comes first
+        pair[0](draw(ABOVE))  # an evaluation comes first
     for _ in range(2):
         gradients(pair[0], draw(ABOVE))
     assert made == ["_compute_visible"]

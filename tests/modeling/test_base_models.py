@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from tasks.errors import InputError
-from tasks.modeling.base_models import SHAPES, Shape, build, build_from_scratch, check_model_folder, make_config
+from tasks.modeling.base_models import SHAPES, Shape, build_from_scratch, check_model_folder, make_config
 from tasks.modeling.happy import TunableGeneration
 from tasks.modeling.loading import positions
 from tasks.modeling.tokenization import load_positions, load_tokenizer
@@ -53,7 +53,7 @@ def test_every_preset_has_a_shape() -> None:
 
 
 def test_a_preset_is_built_with_its_shape(texts: list[str], tmp_path: Path) -> None:
-    weights, vocabulary = build_from_scratch("scratch-tiny", texts, tmp_path, seed=0)
+    weights, vocabulary = build_from_scratch(SHAPES["scratch-tiny"], texts, tmp_path, seed=0)
     model = GPTNeoForCausalLM.from_pretrained(tmp_path)
     assert model.num_parameters() == weights
     assert model.config.to_diff_dict() == {
@@ -68,7 +68,7 @@ def test_same_texts_and_seed_give_the_same_bytes_and_another_seed_others(texts: 
     state = torch.random.get_rng_state()
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.manual_seed(99 + seed)
-        build(SHAPE, iter(texts), tmp_path / name, seed=seed)
+        build_from_scratch(SHAPE, iter(texts), tmp_path / name, seed=seed)
         torch.random.set_rng_state(state)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     changed = {name for name, data in contents(tmp_path / "c").items() if data != contents(tmp_path / "a")[name]}
@@ -77,7 +77,7 @@ def test_same_texts_and_seed_give_the_same_bytes_and_another_seed_others(texts: 
 
 def test_building_does_not_affect_the_random_state_of_the_process(texts: list[str], tmp_path: Path) -> None:
     state = torch.random.get_rng_state()
-    build(SHAPE, texts, tmp_path, seed=1)
+    build_from_scratch(SHAPE, texts, tmp_path, seed=1)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

@@ -40,7 +40,7 @@ for name in sys.argv[1:]:
     except SpinneretError as error:
         found[name] = [type(error).__name__, str(error)]
 """
-TELL = "\nprint(json.dumps(found))\n"
+PRINT = "\nprint(json.dumps(found))\n"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Online:
-    """What a process found while the hub was there, and what it asked."""
+    """What a process found while the hub was available, and the requests that the hub received."""
 
     def __init__(self, found: dict[str, Any], requests: list[tuple[str, str, str | None]]) -> None:
         self.found, self.requests = found, requests
@@ -69,18 +69,18 @@ class Online:
 def online(hub_folder: Path, hub_home: Path) -> Online:
     names = [f"lab/{name}" for name in ("tiny", "private", "gated", "absent", "broken", "no-config", "no-weights")]
     with serve_hub(hub_folder) as (endpoint, requests):
-        found = ask(FIND + LOAD, *names, home=hub_home, HF_ENDPOINT=endpoint, HF_TOKEN=TOKEN)
+        found = run_script(FIND + LOAD, *names, home=hub_home, HF_ENDPOINT=endpoint, HF_TOKEN=TOKEN)
     return Online(found, requests)
 
 
-def ask(script: str, *names: str, home: Path, **environment: str) -> dict[str, Any]:
-    """Run the script in a process of its own, with a home of its own and none of our settings."""
+def run_script(script: str, *names: str, home: Path, **environment: str) -> dict[str, Any]:
+    """Run the script in a process of its own, with its own home and none of our settings."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "TRANSFORMERS"))
     }
     own = {"HOME": str(home), "HF_HOME": str(home / "hf"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", script + TELL, *names], env=kept | own | environment, capture_output=True, text=True,
+        [sys.executable, "-c", script + PRINT, *names], env=kept | own | environment, capture_output=True, text=True,
         check=False, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -102,10 +102,10 @@ def test_a_hub_id_is_downloaded_and_gives_its_commit(online: Online, neo_folder:
 
 
 def test_after_the_commit_is_known_everything_is_read_at_that_commit(online: Online) -> None:
-    asked = [path for _, path, _ in online.requests if path.startswith("/lab/tiny/resolve/main/")]
-    # With peft installed, transformers looks whether a hub id is that of adapters; there are none.
+    requested = [path for _, path, _ in online.requests if path.startswith("/lab/tiny/resolve/main/")]
+    # With peft installed, transformers also checks whether the hub id has adapters; it has none.
     known = {"/lab/tiny/resolve/main/config.json", "/lab/tiny/resolve/main/adapter_config.json"}
-    assert set(asked) <= known
+    assert set(requested) <= known
 
 
 def test_the_token_is_sent_and_gives_access_to_private_models(online: Online) -> None:
@@ -139,7 +139,7 @@ def test_an_incomplete_hub_model_is_an_input_error(online: Online, name: str, me
 
 @pytest.mark.slow
 def test_offline_the_cache_is_used_and_a_missing_model_is_an_error(online: Online, hub_home: Path) -> None:
-    found = ask(FIND + LOAD, "lab/tiny", "lab/other", home=hub_home, HF_HUB_OFFLINE="1")
+    found = run_script(FIND + LOAD, "lab/tiny", "lab/other", home=hub_home, HF_HUB_OFFLINE="1")
     assert found["lab/tiny"] == online.found["lab/tiny"]
     kind, sentence = found["lab/other"]
     assert kind == "UnavailableError"
@@ -151,7 +151,7 @@ def test_an_unreachable_hub_is_unavailable_and_the_error_names_the_presets(onlin
         closed.bind(("127.0.0.1", 0))  # nobody listens
         endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
         began = time.monotonic()
-        found = ask(FIND, "lab/other", "lab/tiny", home=hub_home, HF_ENDPOINT=endpoint)
+        found = run_script(FIND, "lab/other", "lab/tiny", home=hub_home, HF_ENDPOINT=endpoint)
     assert time.monotonic() - began < 20
     assert found["lab/tiny"] == COMMIT  # from the cache
     kind, sentence = found["lab/other"]

@@ -84,11 +84,11 @@ def test_a_signal_stops_the_training_after_the_batch_and_loses_nothing(
     saved_checkpoints = AllCheckpoints(tmp_path / "checkpoints")
     monkeypatch.setattr(BlockTrainer, "training_step", signal_in_the_fifth_batch)
     with pytest.raises((KeyboardInterrupt, TerminatedError)):
-        go("broken-off", checkpoints=saved_checkpoints, save_steps=100, **more)
+        go("interrupted", checkpoints=saved_checkpoints, save_steps=100, **more)
     monkeypatch.undo()
-    assert signal.signal(signal.SIGTERM, before) is terminate, "signals mean again what they meant before"
+    assert signal.signal(signal.SIGTERM, before) is terminate, "the handlers are restored"
     assert (batches, list(saved_checkpoints.kept)) == (5, [5 // accumulated])
-    assert not (tmp_path / "broken-off").exists()
+    assert not (tmp_path / "interrupted").exists()
     go("again", resume_from=saved_checkpoints.at(5 // accumulated), **more)
     assert weights(tmp_path / "again") == weights(tmp_path / "undisturbed")
 
@@ -97,11 +97,11 @@ def test_a_second_signal_takes_effect_at_once(go: Callable[..., Trained], monkey
     def twice(self: BlockTrainer, *args: Any) -> torch.Tensor:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
-        pytest.fail("the second one was not heeded")
+        pytest.fail("the second signal had no effect")
 
     monkeypatch.setattr(BlockTrainer, "training_step", twice)
     with pytest.raises(KeyboardInterrupt):
-        go("broken-off")
+        go("interrupted")
 
 
 def test_evaluating_and_saving_do_not_affect_the_weights(go: Callable[..., Trained], tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def greedy(generator: TunableGeneration, **values: Any) -> list[int]:
     ],
 )
 def test_each_parameter_reaches_the_beam_search(neo: TunableGeneration, name: str, value: Any, argument: str) -> None:
-    """Without beams, the draw is ours: `test_logits_processors.py`."""
+    """Without beams our own processors sample: see `test_logits_processors.py`."""
     usual, unusual = (write(neo, **{"num_beams": 2} | values)[1][0][0] for values in ({}, {name: value}))
     assert getattr(unusual["generation_config"], argument) == value
     expected = 2 if name == "num_beams" else getattr(SamplingParameters(), name)
@@ -73,7 +73,7 @@ def test_sampling_from_a_single_token_is_greedy(neo: TunableGeneration, narrow: 
 
 
 def test_no_ngram_occurs_twice(neo: TunableGeneration) -> None:
-    assert repeated_pairs(greedy(neo))  # it does without the limit
+    assert repeated_pairs(greedy(neo))  # without the limit it does
     assert not repeated_pairs(greedy(neo, no_repeat_ngram_size=2))
 
 

@@ -42,17 +42,17 @@ def test_it_loads_in_every_way_and_gives_the_same_logits(
 ) -> None:
     kind, folder, generator = saved
     named = HappyGeneration(model_type=kind, model_name=str(folder))
-    as_the_seed = HappyGeneration(model_type=kind, model_name="EleutherAI/gpt-neo-1.3B", load_path=f"{folder}/")
+    with_load_path = HappyGeneration(model_type=kind, model_name="EleutherAI/gpt-neo-1.3B", load_path=f"{folder}/")
     plain = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     wanted = logits(generator.model, generator.tokenizer)
-    ways = [(named.model, named.tokenizer), (as_the_seed.model, as_the_seed.tokenizer), plain]
+    ways = [(named.model, named.tokenizer), (with_load_path.model, with_load_path.tokenizer), plain]
     for model, tokenizer in ways:
         found = logits(model.eval(), tokenizer)
-        # Ours adds up in another order, and Happy Transformer shrinks to the tokenizer.
+        # Ours sums in another order, and Happy Transformer shrinks the embeddings to the tokenizer.
         assert torch.allclose(found, wanted[:, :, : found.shape[-1]], atol=1e-5)
     settings = GENSettings(max_length=10, min_length=1)
     texts = [some.generate_text("you can", settings).text.replace(" ", "") for some in (named, generator)]
-    assert texts[0] == texts[1]  # but for spaces: Happy Transformer tidies what it decodes
+    assert texts[0] == texts[1]  # without spaces, since Happy Transformer cleans them up
 
 
 def test_the_folder_is_laid_out_as_hugging_face_does(saved: tuple[str, Path, TunableGeneration]) -> None:

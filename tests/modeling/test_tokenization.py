@@ -106,6 +106,6 @@ def test_closing_the_generator_early_ends_all_processes(neo_folder: Path, texts:
     batches = tokenize_batches(documents(), load_tokenizer(str(neo_folder)), processes=2)
     next(batches)
     assert len(multiprocessing.active_children()) == 2
-    assert len(taken) <= 5  # two batches a process wait, not the whole corpus
+    assert len(taken) <= 5  # two batches per process are waiting, not the whole corpus
     batches.close()
     assert not multiprocessing.active_children()

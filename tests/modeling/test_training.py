@@ -12,7 +12,7 @@ import torch
 
 from tasks.dataset import Row
 from tasks.errors import InputError
-from tasks.modeling.base_models import build
+from tasks.modeling.base_models import build_from_scratch
 from tasks.modeling.blocks import Blocks
 from tasks.modeling.finetuning import Progress, finetune
 from tasks.modeling.happy import TunableGeneration
@@ -82,14 +82,14 @@ def test_after_training_the_model_is_in_eval_mode(
 def test_a_failed_training_leaves_the_model_in_eval_mode(gpt2: TunableGeneration, train_rows: list[Row]) -> None:
     blocks = blocks_of(train_rows)
 
-    class BrokenOffError(Exception):
+    class InterruptedTrainingError(Exception):
         pass
 
     def stop(progress: Progress) -> None:
-        raise BrokenOffError
+        raise InterruptedTrainingError
 
     go = partial(finetune, gpt2, blocks, blocks, Path("nowhere"), training=TrainingParameters(), recipe=FITTING)
-    with pytest.raises(BrokenOffError):
+    with pytest.raises(InterruptedTrainingError):
         go(on_progress=stop)
     assert not gpt2.model.training
 
@@ -177,7 +177,7 @@ def test_a_full_disk_while_saving_is_an_input_error(neo: TunableGeneration, tmp_
 
 def test_a_full_disk_while_a_preset_is_built_leaves_nothing(texts: list[str], tmp_path: Path) -> None:
     def fill(folder: Path) -> dict[str, int]:
-        build(SHAPE, texts, folder, seed=0)
+        build_from_scratch(SHAPE, texts, folder, seed=0)
         return {}
 
     with pytest.raises(InputError, match="The disk is full"), no_file_larger_than(60_000):

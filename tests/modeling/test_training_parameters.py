@@ -29,7 +29,7 @@ UNUSUAL: dict[str, Any] = {
     "warmup_ratio": 0.5,
     "seed": 7,
 }
-SEEDS_DEFAULTS: dict[str, Any] = {
+HAPPY_DEFAULTS: dict[str, Any] = {
     "learning_rate": 5e-5,
     "num_train_epochs": 3.0,
     "batch_size": 1,
@@ -53,9 +53,9 @@ def trained(
     eval_rows: list[Row],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[dict[str, Any], Trained]:
-    """What was asked for (or the seed's defaults), and the training that ran."""
+    """The requested parameters (or Happy Transformer's defaults), and the training that ran."""
     folder = tmp_path_factory.mktemp("trained") / "model"
-    return request.param or SEEDS_DEFAULTS, train_model(neo_folder, train_rows, eval_rows, folder, **request.param)
+    return request.param or HAPPY_DEFAULTS, train_model(neo_folder, train_rows, eval_rows, folder, **request.param)
 
 
 def live_groups(generator: TunableGeneration) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def live_groups(generator: TunableGeneration) -> list[dict[str, Any]]:
         ("adam_epsilon", lambda group: group["eps"]),
     ],
 )
-def test_the_optimizer_gets(
+def test_each_parameter_reaches_the_optimizer(
     trained: tuple[dict[str, Any], Trained], name: str, in_group: Callable[[dict[str, Any]], float]
 ) -> None:
     wanted, (generator, _) = trained
@@ -99,7 +99,7 @@ def test_the_optimizer_decays_matrices_and_not_biases(trained: tuple[dict[str, A
         ("seed", "data_seed"),
     ],
 )
-def test_the_trainer_gets(trained: tuple[dict[str, Any], Trained], name: str, argument: str) -> None:
+def test_each_parameter_reaches_the_trainer(trained: tuple[dict[str, Any], Trained], name: str, argument: str) -> None:
     wanted, (generator, _) = trained
     assert generator.trainer is not None
     assert getattr(generator.trainer.args, argument) == wanted[name]
@@ -109,8 +109,8 @@ def test_epochs_and_batch_size_give_the_number_of_steps(
     trained: tuple[dict[str, Any], Trained], train_rows: list[Row]
 ) -> None:
     wanted, (_, outcome) = trained
-    steps_an_epoch = -(-len(train_rows) // (wanted["batch_size"] * wanted["gradient_accumulation_steps"]))
-    assert (outcome.steps, outcome.epochs) == (steps_an_epoch * wanted["num_train_epochs"], wanted["num_train_epochs"])
+    steps_per_epoch = -(-len(train_rows) // (wanted["batch_size"] * wanted["gradient_accumulation_steps"]))
+    assert (outcome.steps, outcome.epochs) == (steps_per_epoch * wanted["num_train_epochs"], wanted["num_train_epochs"])
 
 
 def test_max_steps_overrides_epochs(train: Callable[..., Trained]) -> None:
@@ -166,7 +166,7 @@ def test_bf16_trains_and_the_reported_losses_are_those_of_full_precision(
     assert {value.dtype for value in generator.model.state_dict().values()} == {torch.float32}
     (tmp_path / "model").rename(tmp_path / "half")
     _, again = train(bf16=False, learning_rate=1e-2, max_steps=3)
-    assert again.loss_after == full.loss_after, "the precision of one training is not that of the next"
+    assert again.loss_after == full.loss_after, "the precision of one training does not affect the next"
 
 
 def test_accumulated_batches_make_the_step_of_one_large_batch(train: Callable[..., Trained], tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_an_out_of_memory_error_says_what_to_change(error: Exception, expected: 
             assert flag in str(raised.value)
 
 
-def test_a_real_out_of_memory_error_is_recognised() -> None:
+def test_a_real_out_of_memory_error_is_an_input_error() -> None:
     with (
         pytest.raises(InputError, match="too little memory"),
         explain_out_of_memory(TrainingParameters(), batch_size=1, block_size=8),
@@ -228,7 +228,7 @@ def test_a_real_out_of_memory_error_is_recognised() -> None:
         torch.empty(2**46, dtype=torch.uint8)
 
 
-def test_a_pretrained_model_gets_the_seeds_learning_rate_and_batch() -> None:
+def test_a_pretrained_model_gets_happy_transformers_learning_rate_and_batch() -> None:
     recipe = choose_recipe(TrainingParameters(), preset=None, blocks=10_000)
     assert (recipe.learning_rate, recipe.batch_size) == (5e-5, 1)
     assert (recipe.lr_scheduler_type, recipe.warmup_ratio) == ("linear", 0.0)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.base_model import make_base_model
+from tasks.base_model import make_base_model_without_server
 from tasks.corpus import make_corpus
 from tasks.errors import InputError
 from tasks.modeling.finetuning import Progress
@@ -46,7 +46,7 @@ def prepared() -> tuple[TokenBlocks, ModelReference]:
     """Sixteen blocks of 32 to train on, and a model with random weights."""
     training = TrainingParameters()
     corpus = make_corpus.fn(CorpusParameters(template=TEMPLATE + " and so on and on", eval_fraction=0.2))
-    base = make_base_model(corpus, ModelParameters(), training.seed, as_task=False)
+    base = make_base_model_without_server(corpus, ModelParameters(), training.seed)
     return make_tokens.fn(corpus, base, TokenParameters(block_size=32), training), base
 
 
@@ -142,17 +142,17 @@ def test_a_killed_process_loses_at_most_save_steps_and_the_resumed_training_give
 def test_another_machine_resumes_from_shared_checkpoints(
     job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class BrokenOffError(Exception):
+    class InterruptedTrainingError(Exception):
         pass
 
-    def break_off(progress: Progress) -> None:
+    def interrupt(progress: Progress) -> None:
         if progress.step == 5:
-            raise BrokenOffError
+            raise InterruptedTrainingError
 
     shared = job(share_with=str(tmp_path / "store"), load_best_model_at_end=True, eval_steps=2)
     (tmp_path / "first").mkdir()
-    with pytest.raises(BrokenOffError):
-        run_job(shared, tmp_path / "first", on_progress=break_off)
+    with pytest.raises(InterruptedTrainingError):
+        run_job(shared, tmp_path / "first", on_progress=interrupt)
     assert Mirror(str(tmp_path / "store"), shared.key).steps() == [4, 2]
     undisturbed = run(job("u", load_best_model_at_end=True, eval_steps=2), tmp_path / "undisturbed")
     (settings().data / "checkpoints").rename(tmp_path / "the other machine does not have them")

@@ -145,7 +145,7 @@ def test_a_damaged_copy_is_logged_and_an_older_one_is_used(
     checkpoints = Checkpoints(KEY, limit=1, mirror=mirror, log=logged.append)
     found = checkpoints.newest()
     assert found is not None
-    assert found.step in {2, 3}  # the first of each pair may have been passed over
+    assert found.step in {2, 3}  # the first of each pair may not have been copied
     assert steps(checkpoints) == [found.step]
     assert len(logged) == 1
     assert logged[0].startswith("checkpoints: step 4 cannot be fetched, so an older one is used (step 4 in ")
