@@ -30,10 +30,7 @@ PROMOTED, REFUSED = "spinneret.release.promoted", "spinneret.release.refused"
 """Names of the events that deployments/automations.yaml turns into notifications."""
 
 
-@task(
-    name="check destination",
-    **ASKS_STORE,
-)
+@task(name="check destination", **ASKS_STORE)
 def check_destination(release: ReleaseParameters) -> None:
     """Check early in a run that the store exists and that the credentials are accepted."""
     with open_releases(release):

@@ -51,10 +51,7 @@ class Unchanged(BaseModel):
         )
 
 
-@task(
-    name="look for changes",
-    **ASKS_STORE,
-)
+@task(name="look for changes", **ASKS_STORE)
 def find_unchanged(parameters: RunParameters) -> Unchanged | None:
     """The newest release if corpus, parameters and base model are unchanged since; otherwise logs what changed.
 

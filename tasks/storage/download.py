@@ -55,7 +55,7 @@ def _fetch_files(store: Store, manifest: Manifest, part: Path, on_progress: Prog
 
 @contextlib.contextmanager
 def _part_folder(target: Path, manifest: Manifest) -> Iterator[Path]:
-    """A new folder beside `target`, removed after the block unless renamed, like those left by fetches a day ago."""
+    """A new folder beside `target`, removed after the block unless renamed; leftovers are removed after a day."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for stale in target.parent.glob(f".part-{target.name}-*"):
         if time.time() - stale.stat().st_mtime > _STALE_S:
