@@ -1,1 +1,0 @@
-"""Claims about tasks.dataset, a file for each of its modules."""

@@ -1,4 +1,4 @@
-"""Claims about mixing: nobody gives more than it has, and together they give what is wanted."""
+"""No template gives more documents than it has, and together they give the number that is wanted."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Claims about near duplicates: what is nearly said already is rejected, and only that."""
+"""A document is rejected where it is nearly the same as one that was kept, and only there."""
 
 import sys
 
@@ -6,15 +6,15 @@ import pytest
 
 from tasks.dataset.near_duplicates import NearDuplicates
 from tasks.errors import InputError
-from tests.dataset.test_preparation import prepared
+from tests.factories.corpora import prepared
 
 WORDS = [f"word{number}" for number in range(60)]
 DOCUMENT = " ".join(WORDS)
 
 
-def changed(*places: int) -> str:
-    """The document with other words at these places: each is in five runs of five words."""
-    return " ".join("another" if place in places else word for place, word in enumerate(WORDS))
+def changed(*positions: int) -> str:
+    """The document with another word at each of these positions; each is in five runs of five words."""
+    return " ".join("another" if position in positions else word for position, word in enumerate(WORDS))
 
 
 def test_a_document_that_shares_most_runs_is_not_new() -> None:

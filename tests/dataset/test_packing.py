@@ -39,7 +39,7 @@ def test_a_block_size_of_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     ("lengths", "max_positions", "size"),
     [
-        ([22] * 48_600, 2048, 128),  # short sentences, many of them: the usual least
+        ([22] * 48_600, 2048, 128),  # short sentences, many of them: the usual minimum
         ([200] * 1000, 2048, 256),
         ([256] * 1000, 2048, 256),
         ([200] * 990 + [900] * 10, 2048, 256),  # 1 % may be cut
@@ -50,7 +50,7 @@ def test_a_block_size_of_nothing_is_refused() -> None:
         ([22] * 48_600, 16, 16),  # even below 32
         ([22] * 186, 2048, 128),  # 4,092 tokens are 32 blocks of 128
         ([22] * 180, 2048, 64),  # 3,960 are only 31
-        ([22] * 50, 2048, 32),  # 1,100 tokens: 32 is the least
+        ([22] * 50, 2048, 32),  # 1,100 tokens: 32 is the minimum
         ([10], 2048, 32),
         ([100] * 10, 2048, 128),  # the median document fits, though there are only 8 blocks
         ([60] * 20 + [500], 2048, 64),
@@ -110,7 +110,7 @@ def test_blocks_continue_past_the_end_of_a_part_of_the_file(tmp_path: Path, monk
         assert np.concatenate(list(run.blocks(7))).tolist() == [*range(1, 30), EOS]
 
 
-def test_a_run_lies_in_a_file_without_a_name(tmp_path: Path) -> None:
+def test_a_run_is_in_a_file_without_a_name(tmp_path: Path) -> None:
     with TokenRun(tmp_path, eos_token_id=EOS) as run:
         add(run, [[1, 2, 3]])
         assert not list(tmp_path.iterdir())

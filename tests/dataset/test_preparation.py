@@ -1,11 +1,8 @@
 """Claims about the corpus: every document is accounted for, and the split is a function of the set and the seed."""
 
-import json
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -15,36 +12,13 @@ from hypothesis import strategies as st
 from tasks.dataset import Counts, normalise, prepare
 from tasks.errors import InputError
 from tasks.parameters import CorpusParameters
+from tests.factories.corpora import prepared
 
 TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=6), max_size=30)
 TWO_DISTINCT = TEXTS.map(lambda texts: [*texts, "first of two", "second of two"])
 
 GOLDEN_EVALUATION = [f"sentence {number}" for number in (11, 7, 5)]
 GOLDEN_TRAIN = [f"sentence {number}" for number in (2, 3, 1, 0, 8, 10, 4, 6, 9)]
-
-
-@dataclass
-class Prepared:
-    """What `prepare` left."""
-
-    train: list[str]
-    evaluation: list[str]
-    counts: Counts
-
-
-def prepared(
-    texts: Iterable[str], held_out: Callable[[str], bool] | None = None, memory: int = 2**30, **rules: Any
-) -> Prepared:
-    with TemporaryDirectory() as folder:
-        counts = prepare(texts, Path(folder), CorpusParameters(**rules), held_out=held_out, memory=memory)
-        left = sorted(path.name for path in Path(folder).iterdir())
-        assert left == ["eval.jsonl", "train.jsonl"], "no scratch file is left"
-        train, evaluation = (
-            [json.loads(line)["text"] for line in (Path(folder) / name).read_bytes().split(b"\n")[:-1]]
-            for name in ("train.jsonl", "eval.jsonl")
-        )
-    assert (counts.train, counts.evaluation) == (len(train), len(evaluation))
-    return Prepared(train, evaluation, counts)
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,9 +61,7 @@ def test_each_document_read_is_kept_once_or_counted(
     ),
     st.sampled_from([1, 400, 2**30]),
 )
-def test_in_is_kept_and_duplicate_and_empty_and_rejected_whatever_the_rules(
-    texts: list[str], rules: dict[str, Any], memory: int
-) -> None:
+def test_the_counts_add_up_with_any_parameters(texts: list[str], rules: dict[str, Any], memory: int) -> None:
     documents = [*texts, "one", "two"]
     corpus = prepared(documents, memory=memory, **rules)
     counts = corpus.counts
@@ -197,8 +169,8 @@ def test_counts_that_do_not_add_up_cannot_be_made() -> None:
 
 @pytest.mark.parametrize(("documents", "kept"), [([], 0), (["a", "a\n", " "], 1)])
 def test_fewer_than_two_distinct_documents_are_refused(documents: list[str], kept: int) -> None:
-    says = f"a corpus of at least 2 distinct documents is needed to split off a held-out set, got {kept} "
-    with pytest.raises(InputError, match=says):
+    message = f"a corpus of at least 2 distinct documents is needed to split off a held-out set, got {kept} "
+    with pytest.raises(InputError, match=message):
         prepared(documents)
 
 

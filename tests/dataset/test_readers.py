@@ -1,4 +1,4 @@
-"""Claims about user files: what is read stays what it is, and what cannot be read is named."""
+"""Text files are read verbatim, and what cannot be read is named."""
 
 import subprocess
 import sys
@@ -77,7 +77,7 @@ def test_parquet_finds_a_column_that_pandas_saved_as_its_index(tmp_path: Path) -
     assert list(read_documents(path)) == ["a", "b"]
 
 
-def test_an_ending_in_capitals_is_known(tmp_path: Path) -> None:
+def test_a_file_extension_in_capitals_is_known(tmp_path: Path) -> None:
     assert list(read_documents(a_file(tmp_path, "OWN.TXT", "a\n"))) == ["a"]
 
 
@@ -137,7 +137,9 @@ def test_an_empty_file_is_an_error_before_anything_is_iterated(tmp_path: Path, s
         read_documents(a_file(tmp_path, f"own{suffix}", content))
 
 
-def test_a_missing_file_a_folder_and_an_unknown_ending_are_errors_before_anything_is_iterated(tmp_path: Path) -> None:
+def test_a_missing_file_a_folder_and_an_unknown_extension_are_errors_before_anything_is_iterated(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "folder.txt").mkdir()
     with pytest.raises(InputError, match=r"gone\.txt: there is no such file"):
         read_documents(tmp_path / "gone.txt")

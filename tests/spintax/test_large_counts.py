@@ -1,4 +1,4 @@
-"""Distinct counts of what people really write at length: lists of names, and nests that share their endings."""
+"""Distinct counts of long templates: lists of names, and nested groups that end in the same texts."""
 
 import time
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_reading import ROOT
+from tasks.settings import ROOT
 
 DIGITS = "{0|1|2|3|4|5|6|7|8|9}"
 
@@ -32,14 +32,14 @@ class Watched:
             self.lines.append(line)
 
     def waits_for(self, text: str, times: int = 1) -> None:
-        """Fail unless `text` is printed soon, as often as said."""
+        """Fail unless `text` is printed soon, `times` times."""
         end = time.monotonic() + 20
         while "".join(self.lines).count(text) < times:
             assert time.monotonic() < end, (text, self.lines)
             time.sleep(0.02)
 
     def interrupt(self) -> tuple[int, str]:
-        """Press Ctrl-C and return the exit code and what stands on standard error."""
+        """Press Ctrl-C and return the exit code and what was written to standard error."""
         self.process.send_signal(signal.SIGINT)
         assert self.process.stderr is not None
         code = self.process.wait(20)

@@ -1,4 +1,4 @@
-"""The report stage: the corpus's own counts and sources stand in it, and the floor is told only where it is exact."""
+"""The report stage: it has the counts and sources of the corpus, and a floor only where that is exact."""
 
 from math import log
 from pathlib import Path
