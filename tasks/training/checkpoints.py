@@ -181,7 +181,7 @@ class Checkpoints:
         try:
             return [] if self._mirror is None else self._mirror.steps()
         except SpinneretError as error:
-            self._log(f"checkpoints: {self._mirror} cannot be asked, so those on this machine are used ({error})")
+            self._log(f"checkpoints: {self._mirror} cannot be read, so those on this machine are used ({error})")
             return []
 
     def _fetch(self, step: int) -> Checkpoint | None:

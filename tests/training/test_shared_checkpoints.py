@@ -173,7 +173,7 @@ def test_with_an_unavailable_store_the_local_checkpoints_are_used(tmp_path: Path
     (tmp_path / "file").write_text("in the way")
     assert step_of(Checkpoints(KEY, limit=1, mirror=Mirror(str(tmp_path / "file"), KEY), log=logged.append)) == 1
     assert len(logged) == 1
-    assert "cannot be asked, so those on this machine are used (the destination" in logged[0]
+    assert "cannot be read, so those on this machine are used (the destination" in logged[0]
 
 
 @pytest.mark.slow
