@@ -145,10 +145,11 @@ def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParamete
 
     device = device_memory()
     gpu = device.kind == "cuda"
+    precision = choose_precision(training)
     one = footprint(
         size,
         training,
-        choose_precision(training),
+        precision,
         batch_size=steps.batch_size,
         block_size=block_size,
         processes=steps.processes,

@@ -104,17 +104,8 @@ def _describe(sources: Sequence[Source], templates: Sequence[Template]) -> tuple
     described = []
     for source in sources:
         template = next(remaining) if source.kind == "template" else None
-        described.append(
-            SourceFigures(
-                name=source.name,
-                kind=source.kind,
-                line=source.line,
-                sha256=source.sha256,
-                documents=source.documents,
-                derivations=template.count if template else None,
-                distinct=template.distinct if template else None,
-            )
-        )
+        derivations, distinct = (template.count, template.distinct) if template else (None, None)
+        described.append(SourceFigures(**source.model_dump(), derivations=derivations, distinct=distinct))
     return tuple(described)
 
 
@@ -123,13 +114,7 @@ def _token_figures(tokens: Tokens | None, counts: Counts) -> TokenFigures | None
         return None
     total, over = tokens.train_tokens + tokens.eval_tokens, tokens.documents_over_block
     return TokenFigures(
-        block_size=tokens.block_size,
-        train_tokens=tokens.train_tokens,
-        eval_tokens=tokens.eval_tokens,
-        train_blocks=tokens.train_blocks,
-        eval_blocks=tokens.eval_blocks,
-        longest_document=tokens.longest_document,
-        documents_over_block=over,
+        **tokens.model_dump(),
         total_tokens=total,
         tokens_per_document=total / counts.kept if counts.kept else None,
         over_block_share=over / counts.kept if over is not None and counts.kept else None,
