@@ -119,7 +119,7 @@ def _clear_logs(folder: Path) -> None:
 
 
 def _is_alive(pid: str) -> bool:
-    return pid.isdecimal() and bool(psutil.pid_exists(int(pid)))
+    return pid.isdecimal() and bool(int(pid) in psutil.pids())
 
 
 def _start_lock() -> FileLock:

@@ -28,7 +28,7 @@ class ContentKey(CachePolicy):
 
     kind: type[Reference]
     key_of: Callable[..., str]
-    """Takes the arguments of the task."""
+    """Takes the arguments of the task; uses digests and parameters, never a path or a time."""
 
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
