@@ -145,11 +145,10 @@ def _memory(size: Any, steps: Steps, block_size: int, training: TrainingParamete
 
     device = device_memory()
     gpu = device.kind == "cuda"
-    precision = choose_precision(training)
     one = footprint(
         size,
         training,
-        precision,
+        choose_precision(training),
         batch_size=steps.batch_size,
         block_size=block_size,
         processes=steps.processes,

@@ -1,7 +1,4 @@
-"""Warnings of a plan: parameters that make no sense, each in one sentence that says what to change.
-
-A warning does not stop a run.
-"""
+"""Warnings of a plan: parameters that make no sense, each in one sentence that says what to change."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
