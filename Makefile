@@ -3,7 +3,6 @@
 
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 ARGS ?=
-PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: train up test test-slow lint lock clean
 
@@ -15,10 +14,10 @@ up: .venv/.run
 	@exec .venv/bin/python -m deployments.up $(ARGS)
 
 test: .venv/.test
-	$(PYTEST) $(ARGS)
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: .venv/.test
-	$(PYTEST) -m "slow and not gpu" $(ARGS)
+	.venv/bin/python -m pytest -m "slow and not gpu" $(ARGS)
 
 lint: .venv/.test
 	.venv/bin/ruff format --check .

@@ -23,7 +23,7 @@ from tests.deployments.installation import (
     last_checkpoint,
 )
 from tests.deployments.postgres import Postgres, find_postgres, run_postgres
-from tests.deployments.processes import processes_with
+from tests.deployments.processes import command_of, processes_with
 from tests.deployments.webhook import Webhook
 
 RUN_AGAIN_S = 10
@@ -81,14 +81,15 @@ class Up:
 
     def running(self) -> list[str]:
         """The command lines of the process itself and of everything that it started."""
-        return [" ".join(process.cmdline()) for process in processes_with("SPINNERET_DATA", str(self.data))]
+        commands = map(command_of, processes_with("SPINNERET_DATA", str(self.data)))
+        return [" ".join(command) for command in commands if command]
 
     def worker_pid(self, pool: str) -> int:
         """The process id of deployments/worker.py for a pool."""
         pids = [
             process.pid
             for process in processes_with("SPINNERET_DATA", str(self.data))
-            if process.cmdline()[1:4] == ["-u", "-m", "deployments.worker"] and pool in process.cmdline()
+            if command_of(process)[1:4] == ["-u", "-m", "deployments.worker"] and pool in command_of(process)
         ]
         assert len(pids) == 1, pids
         return int(pids[0])

@@ -27,3 +27,11 @@ def environment_of(process: psutil.Process) -> dict[str, str]:
         return {} if process.status() == psutil.STATUS_ZOMBIE else dict(process.environ())
     except (psutil.Error, OSError):
         return {}
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """The command line of a process; empty if it ended in the meantime."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []

@@ -21,7 +21,7 @@ from tests.deployments.installation import (
     start_server,
 )
 from tests.deployments.postgres import Postgres, find_postgres
-from tests.deployments.processes import processes_of, processes_with
+from tests.deployments.processes import command_of, processes_of, processes_with
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,7 +70,7 @@ class Machines:
     def processes_of_the_worker(self) -> list[Any]:
         """The worker, its runs and whatever else they started."""
         found = processes_with("SPINNERET_DATA", str(self.folder / "data"))
-        return [process for process in found if "server" not in process.cmdline()]
+        return [process for process in found if "server" not in command_of(process)]
 
 
 @pytest.fixture(scope="module")

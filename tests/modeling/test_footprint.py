@@ -18,6 +18,7 @@ from tasks.settings import ROOT
 PEAK = """
 import sys, torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
+from tasks.modeling.attention import register_attention
 from tasks.modeling.footprint import footprint, measure_model
 from tasks.modeling.fusing import fuse
 from tasks.parameters import TrainingParameters
@@ -26,6 +27,7 @@ def status(name):
     return int(next(line for line in open("/proc/self/status") if line.startswith(name)).split()[1]) * 1024
 
 torch.set_num_threads(1)
+register_attention()
 checkpointing = sys.argv[2] == "True"
 shape = GPTNeoConfig(vocab_size=512, hidden_size=128, num_layers=4, attention_types=[[["global", "local"], 2]],
     num_heads=4, max_position_embeddings=256)
