@@ -64,3 +64,8 @@ def run_train(folder: Path, parameters: dict[str, Any]) -> Run:
     result = state.result()
     assert isinstance(result, Trained)
     return Run(folder, parameters, result, run_of(state))
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """When each file was made: a file that was made again has another inode or time."""
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*"))}

@@ -5,7 +5,6 @@ import json
 import math
 import re
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ from tasks.units import number
 from tests.factories import prefect_records
 from tests.factories.commands import parse_parameters
 from tests.factories.prefect_records import run_of
-from tests.factories.train_runs import TEMPLATE, Run, at, run_train
+from tests.factories.train_runs import TEMPLATE, Run, at, run_train, stamps
 
 SAMPLING = SamplingParameters(prompts=("a d",), num_samples=2, max_length=8)
 
@@ -38,11 +37,6 @@ def release_of(run: Run) -> ReleaseParameters:
     release = run.parameters["release"]
     assert isinstance(release, ReleaseParameters)
     return release
-
-
-def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """When each file was made: a file that was made again has another inode or time."""
-    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*"))}
 
 
 def test_a_run_leaves_each_stage_whole(first: Run) -> None:

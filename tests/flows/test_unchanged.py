@@ -21,9 +21,7 @@ from tasks.stage.references import Weights
 from tasks.unchanged import Unchanged, find_unchanged
 from tests.factories import prefect_records
 from tests.factories.prefect_records import run_of
-from tests.factories.train_runs import TEMPLATE, Run, run_train
-
-from .test_train import stamps
+from tests.factories.train_runs import TEMPLATE, Run, run_train, stamps
 
 
 @pytest.fixture
